@@ -1,0 +1,157 @@
+"""Working time: which hours of which days are open, as a map between clock time and hours of work.
+
+A calendar never makes events: a task of h hours that begins at t ends where the map has risen by h.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simfunnel.errors import not_among
+
+if TYPE_CHECKING:
+    from simfunnel.numerics import Floats, Maps
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Open hours, the same on every open day: pairs of clock hours such as (9.0, 17.0)."""
+
+    days: tuple[int, ...] = (0, 1, 2, 3, 4)
+    hours: tuple[tuple[float, float], ...] = ((9.0, 17.0),)
+    holidays: frozenset[date] = frozenset()
+
+    def is_open(self, day: date) -> bool:
+        """Whether anyone works on this day."""
+        return day.weekday() in self.days and day not in self.holidays
+
+    @property
+    def hours_a_day(self) -> float:
+        """Hours of an open day."""
+        return sum(end - begin for begin, end in self.hours)
+
+
+ALWAYS = Calendar(days=tuple(range(7)), hours=((0.0, 24.0),))
+
+
+def read_days(text: object) -> tuple[int, ...]:
+    """Weekdays (Monday is 0) from `Mon-Fri`, `Mon, Wed, Fri` or a list of names."""
+    parts = text if isinstance(text, (list, tuple)) else re.split(r"\s*,\s*", str(text))
+    days: set[int] = set()
+    for part in parts:
+        ends = [_day(name) for name in str(part).split("-")]
+        if len(ends) > 2:
+            raise ValueError(f"'{part}' is no range of days; write for example 'Mon-Fri'")
+        first, last = ends[0], ends[-1]
+        days.update((first + k) % 7 for k in range((last - first) % 7 + 1))
+    return tuple(sorted(days))
+
+
+def _day(name: str) -> int:
+    short = name.strip()[:3].title()
+    if short not in DAYS:
+        raise ValueError(not_among(name.strip(), "weekday", DAYS))
+    return DAYS.index(short)
+
+
+def read_month(name: object) -> int:
+    """A month's number (January is 1) from its English name or its first three letters."""
+    short = str(name).strip()[:3].title()
+    if short not in MONTHS:
+        raise ValueError(not_among(name, "month", MONTHS))
+    return MONTHS.index(short) + 1
+
+
+def read_hours(value: object) -> tuple[tuple[float, float], ...]:
+    """Open hours from `09:00-17:00`, `09:00-12:00, 13:00-17:00` or a list of such ranges."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    ranges = []
+    for part in parts:
+        found = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})\s*", str(part))
+        if not found:
+            raise ValueError(f"'{part}' is no range of hours; write for example \"09:00-17:00\", in quotes")
+        begin, end = int(found[1]) + int(found[2]) / 60, int(found[3]) + int(found[4]) / 60
+        if not 0 <= begin < end <= 24:
+            raise ValueError(f"'{part}': hours must rise and lie within 00:00 to 24:00")
+        ranges.append((begin, end))
+    ranges.sort()
+    if any(b[0] < a[1] for a, b in zip(ranges, ranges[1:], strict=False)):
+        raise ValueError(f"'{value}': the ranges overlap")
+    return tuple(ranges)
+
+
+@lru_cache(maxsize=64)
+def public_holidays(region: str, years: tuple[int, ...]) -> frozenset[date]:
+    """The public holidays of a country (`US`) or a part of one (`DE-BY`). Raises ValueError where it is unknown."""
+    import holidays
+
+    country, _, part = region.partition("-")
+    known = holidays.list_supported_countries(include_aliases=True)
+    if country not in known:
+        raise ValueError(f"'{region}' is no country code that has holidays; write for example 'US', 'GB' or 'DE-BY'")
+    if part and part not in known[country]:
+        raise ValueError(not_among(part, f"part of {country}", known[country]))
+    return frozenset(holidays.country_holidays(country, subdiv=part or None, years=years))
+
+
+def work_map(calendar: Calendar, start: date, days: int, pace: Callable[[date], float]) -> tuple[Floats, Floats]:
+    """Nodes of the map from clock time (days since `start`) to hours of work done, over so many days.
+
+    `pace` tells the hours of work done in an open hour of a day (selling time, speed and ramp together).
+    """
+    if calendar == ALWAYS and days > 0 and len({pace(start + timedelta(days=d)) for d in range(days)}) == 1:
+        return np.array([0.0, float(days)]), np.array([0.0, 24.0 * days * pace(start)])
+    x, y = [0.0], [0.0]
+    for d in range(days):
+        day = start + timedelta(days=d)
+        speed = pace(day) if calendar.is_open(day) else 0.0
+        if speed <= 0:
+            continue
+        for begin, end in calendar.hours:
+            if d + begin / 24 > x[-1]:
+                x.append(d + begin / 24)
+                y.append(y[-1])
+            x.append(d + end / 24)
+            y.append(y[-1] + (end - begin) * speed)
+    if x[-1] < days:
+        x.append(float(days))
+        y.append(y[-1])
+    return np.array(x), np.array(y)
+
+
+class MapPacker:
+    """Collects monotone maps and packs them for `numerics`; equal ones share a place."""
+
+    def __init__(self) -> None:
+        self._maps: list[tuple[Floats, Floats]] = []
+        self._place: dict[bytes, int] = {}
+
+    def add(self, x: Floats, y: Floats) -> int:
+        """The number by which the engines know this map."""
+        content = x.tobytes() + b"|" + y.tobytes()
+        if content not in self._place:
+            self._place[content] = len(self._maps)
+            self._maps.append((x, y))
+        return self._place[content]
+
+    def pack(self) -> Maps:
+        """All of them, in the order in which they were added."""
+        from simfunnel.numerics import Maps
+
+        sizes = [len(x) for x, _ in self._maps]
+        return Maps(
+            start=np.cumsum([0, *sizes])[:-1].astype(np.int64) if sizes else np.zeros(0, np.int64),
+            size=np.array(sizes, dtype=np.int64),
+            x=np.concatenate([x for x, _ in self._maps]) if sizes else np.zeros(0),
+            y=np.concatenate([y for _, y in self._maps]) if sizes else np.zeros(0),
+        )

@@ -1,0 +1,351 @@
+"""The small compiled functions that give every number of a simulation.
+
+Whatever is more than adding and comparing two times is computed here and nowhere else: random numbers, tables, maps
+between clock and work, conditions, odds. Every engine calls these same functions, so that no rounding can differ.
+All of them take plain arrays and numbers, and know nothing of sales.
+
+They live in one module because numba's cache does not notice that a function of another module was edited.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def _use_a_writable_cache() -> None:
+    """Send numba's cache to the temporary folder where neither the package nor the home can be written."""
+    home = Path.home()
+    if "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parent, os.W_OK) or os.access(home, os.W_OK):
+        return
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"simfunnel-numba-{os.getuid()}")
+
+
+_use_a_writable_cache()
+
+import numba  # noqa: E402  (it reads the cache's place when it is imported)
+
+
+def compiled(function: FunctionT) -> FunctionT:
+    """Compile a function with numba and keep the result on disk; the type stays the function's own."""
+    return cast("FunctionT", numba.njit(cache=True)(function))
+
+
+# --- random numbers ---------------------------------------------------------------------------------------------------
+
+_LOW32 = np.uint64(0xFFFFFFFF)
+_SHIFT32 = np.uint64(32)
+_SHIFT21 = np.uint64(21)
+_LOW53 = np.uint64((1 << 53) - 1)
+_MULTIPLY_0 = np.uint64(0xD2511F53)
+_MULTIPLY_1 = np.uint64(0xCD9E8D57)
+_WEYL_0 = np.uint64(0x9E3779B9)
+_WEYL_1 = np.uint64(0xBB67AE85)
+_FAMILY = np.uint64(0x66616D69)  # keys the derivation of prospects' keys, which no seed may change
+_STEP = 1.0 / 9007199254740992.0  # 2**-53
+
+
+@compiled
+def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
+    """Philox 4x32-10: four 32-bit words from a 128-bit counter and a 64-bit key.
+
+    Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
+    w0, w1 = np.uint64(k0), np.uint64(k1)
+    for _ in range(10):
+        p0 = x0 * _MULTIPLY_0
+        p1 = x2 * _MULTIPLY_1
+        x0, x1, x2, x3 = (
+            (p1 >> _SHIFT32) ^ x1 ^ w0,
+            p1 & _LOW32,
+            (p0 >> _SHIFT32) ^ x3 ^ w1,
+            p0 & _LOW32,
+        )
+        w0 = (w0 + _WEYL_0) & _LOW32
+        w1 = (w1 + _WEYL_1) & _LOW32
+    return x0, x1, x2, x3
+
+
+@compiled
+def uniform(seed: int, replication: int, key: int, purpose: int, index: int) -> float:
+    """The random number in (0, 1) that belongs to this use; 53 bits, never 0 or 1.
+
+    `key` is a prospect's (or a source's) 64-bit key; `purpose` a 32-bit hash of names; `index` counts uses.
+    """
+    k = np.uint64(key)
+    a, b, _, _ = philox(
+        k & _LOW32,
+        k >> _SHIFT32,
+        np.uint64(purpose) & _LOW32,
+        np.uint64(index) & _LOW32,
+        np.uint64(seed) & _LOW32,
+        np.uint64(replication) & _LOW32,
+    )
+    return (np.float64(((a << _SHIFT21) ^ b) & _LOW53) + 0.5) * _STEP
+
+
+@compiled
+def child_key(parent: int, purpose: int, index: int) -> int:
+    """The 64-bit key of the `index`-th prospect that `parent` brings for `purpose`; the same under every seed."""
+    k = np.uint64(parent)
+    a, b, _, _ = philox(
+        k & _LOW32, k >> _SHIFT32, np.uint64(purpose) & _LOW32, np.uint64(index) & _LOW32, _FAMILY, _FAMILY
+    )
+    return np.int64((a << _SHIFT32) | b)
+
+
+# --- distributions as quantile tables ---------------------------------------------------------------------------------
+
+CONSTANT, CONTINUOUS, DISCRETE = 0, 1, 2
+PER_OCTAVE = 128  # nodes for each halving of u (and of 1 - u)
+OCTAVES = 53  # down to 2**-54, the least number that `uniform` gives
+HALF = PER_OCTAVE * OCTAVES + 1  # nodes of one half of a table, the median included
+
+
+class Tables(NamedTuple):
+    """Many quantile functions, packed.
+
+    `kind[d]` says how distribution d is stored and `start[d]`, `size[d]` where in `data`: a constant as its value; a
+    continuous one as its quantiles at u = node (lower half), then at 1 - u = node (upper half); a discrete one as
+    cumulated chances, then values.
+    """
+
+    kind: Ints
+    start: Ints
+    size: Ints
+    data: Floats
+
+
+@compiled
+def _half(data: Floats, start: int, p: float) -> float:
+    """Read one half of a continuous table at tail probability p <= 1/2, linearly between nodes."""
+    mantissa, exponent = math.frexp(p)
+    position = (-exponent - (2.0 * mantissa - 1.0)) * PER_OCTAVE
+    node = min(max(int(position), 0), HALF - 2)
+    left = data[start + node]
+    right = data[start + node + 1]
+    return left + (right - left) * (position - node)
+
+
+@compiled
+def quantile(tables: Tables, d: int, u: float) -> float:
+    """The u-quantile of distribution d."""
+    start = tables.start[d]
+    kind = tables.kind[d]
+    if kind == CONSTANT:
+        return tables.data[start]
+    if kind == CONTINUOUS:
+        if u <= 0.5:
+            return _half(tables.data, start, u)
+        return _half(tables.data, start + HALF, 1.0 - u)
+    size = tables.size[d]
+    k = np.searchsorted(tables.data[start : start + size], u)
+    return tables.data[start + size + min(k, size - 1)]
+
+
+@compiled
+def _tail(data: Floats, start: int, x: float, rising: bool) -> float:
+    """The tail probability at which one half of a continuous table reaches x (the inverse of `_half`)."""
+    low, high = 0, HALF - 1
+    if (data[start + high] <= x) if rising else (data[start + high] >= x):
+        return 0.0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (data[start + middle] <= x) if rising else (data[start + middle] >= x):
+            low = middle
+        else:
+            high = middle
+    left = data[start + low]
+    right = data[start + high]
+    position = low + ((x - left) / (right - left) if right != left else 0.0)
+    octave = math.ceil(position / PER_OCTAVE)
+    octave = max(octave, 1)
+    return math.ldexp(0.5 * (1.0 + octave - position / PER_OCTAVE), -octave)
+
+
+@compiled
+def survival(tables: Tables, d: int, x: float) -> float:
+    """The chance that a draw of distribution d is greater than x."""
+    start = tables.start[d]
+    kind = tables.kind[d]
+    if kind == CONSTANT:
+        return 1.0 if tables.data[start] > x else 0.0
+    if kind == CONTINUOUS:
+        if x >= tables.data[start + HALF]:
+            return _tail(tables.data, start + HALF, x, True)
+        return 1.0 - _tail(tables.data, start, x, False)
+    size = tables.size[d]
+    k = np.searchsorted(tables.data[start + size : start + 2 * size], x, side="right")
+    return 1.0 if k == 0 else max(0.0, 1.0 - tables.data[start + k - 1])
+
+
+@compiled
+def quantile_beyond(tables: Tables, d: int, x: float, u: float) -> float:
+    """The u-quantile of distribution d given that it is greater than x (x itself where that can't be)."""
+    left = survival(tables, d, x)
+    if left <= 0.0:
+        return x
+    v = left * (1.0 - u)
+    if tables.kind[d] == CONTINUOUS and v <= 0.5:
+        return max(x, _half(tables.data, tables.start[d] + HALF, v))
+    return max(x, quantile(tables, d, 1.0 - v))
+
+
+# --- monotone maps: clock time to working hours, time to expected arrivals -----------------------------------------------
+
+EPSILON = 1e-9  # days (a tenth of a millisecond): the width of an instant when a calendar is asked
+
+
+class Maps(NamedTuple):
+    """Many non-decreasing piecewise-linear functions y(x), packed; map m is x, y at start[m] .. start[m] + size[m]."""
+
+    start: Ints
+    size: Ints
+    x: Floats
+    y: Floats
+
+
+@compiled
+def forward(maps: Maps, m: int, x: float) -> float:
+    """y at x; constant beyond either end."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    if x <= maps.x[a]:
+        return maps.y[a]
+    if x >= maps.x[b - 1]:
+        return maps.y[b - 1]
+    k = a + np.searchsorted(maps.x[a:b], x, side="right")
+    x0, x1 = maps.x[k - 1], maps.x[k]
+    return maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0))
+
+
+@compiled
+def backward(maps: Maps, m: int, y: float) -> float:
+    """The first x at which the map reaches y; infinity where it never does."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    if y > maps.y[b - 1]:
+        return np.inf
+    k = a + np.searchsorted(maps.y[a:b], y, side="left")
+    if k == a:
+        return maps.x[a]
+    y0, y1 = maps.y[k - 1], maps.y[k]
+    return maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))
+
+
+@compiled
+def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
+    """When a task of so many hours ends that begins at `begin`, on the calendar of map m; infinity if never."""
+    if hours <= 0.0:
+        return begin
+    return max(begin, backward(maps, m, forward(maps, m, begin) + hours))
+
+
+@compiled
+def opening(maps: Maps, m: int, x: float) -> float:
+    """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    k = a + np.searchsorted(maps.x[a:b], x + EPSILON, side="right")
+    k = max(k, a + 1)
+    while k < b:
+        if maps.y[k] > maps.y[k - 1]:
+            return max(x, maps.x[k - 1]) if maps.x[k - 1] > x + EPSILON else x
+        k += 1
+    return np.inf
+
+
+# --- conditions, effects and the choice of an exit --------------------------------------------------------------------
+
+
+class Conditions(NamedTuple):
+    """Many predicates, packed: predicate p is an AND of clauses, a clause an OR of intervals [low, high) of a fact.
+
+    Clauses of p: clause_start[p] .. clause_start[p + 1]; intervals of clause c: interval_start[c] ..; fact[c] is the
+    place of the looked-at number in the array of facts.
+    """
+
+    clause_start: Ints
+    fact: Ints
+    interval_start: Ints
+    low: Floats
+    high: Floats
+
+
+@compiled
+def holds(conditions: Conditions, p: int, facts: Floats) -> bool:
+    """Whether predicate p is true of these facts."""
+    for c in range(conditions.clause_start[p], conditions.clause_start[p + 1]):
+        x = facts[conditions.fact[c]]
+        inside = False
+        for i in range(conditions.interval_start[c], conditions.interval_start[c + 1]):
+            if conditions.low[i] <= x < conditions.high[i]:
+                inside = True
+                break
+        if not inside:
+            return False
+    return True
+
+
+class Effects(NamedTuple):
+    """What multiplies what, packed: the effects on slot s are slot_start[s] .. slot_start[s + 1].
+
+    Effect e multiplies by factor[e] when predicate e of its `Conditions` holds; to the power of the fact power[e]
+    where power[e] >= 0; and fading back to 1 from the time since[e] on, its logarithm halving every half_life[e] days.
+    """
+
+    slot_start: Ints
+    predicate: Ints
+    factor: Floats
+    power: Ints
+    since: Floats
+    half_life: Floats
+
+
+@compiled
+def effect(effects: Effects, conditions: Conditions, slot: int, facts: Floats, now: float) -> float:
+    """The product of all effects on a slot that apply to these facts now."""
+    product = 1.0
+    for e in range(effects.slot_start[slot], effects.slot_start[slot + 1]):
+        if not holds(conditions, effects.predicate[e], facts):
+            continue
+        factor = effects.factor[e]
+        if effects.power[e] >= 0:
+            factor = factor ** facts[effects.power[e]]
+        if effects.half_life[e] > 0.0:
+            if now < effects.since[e]:
+                continue
+            factor = factor ** (0.5 ** ((now - effects.since[e]) / effects.half_life[e]))
+        product *= factor
+    return product
+
+
+@compiled
+def choose(weights: Floats, u: float) -> int:
+    """The index chosen by u in proportion to the weights; -1 where all are zero."""
+    total = 0.0
+    for w in weights:
+        total += w
+    if total <= 0.0:
+        return -1
+    mark = u * total
+    last = -1
+    for k in range(len(weights)):
+        if weights[k] > 0.0:
+            last = k
+            if mark < weights[k]:
+                return k
+            mark -= weights[k]
+    return last

@@ -1,0 +1,149 @@
+"""Conditions as users write them (`when: {source: referral, waited: 1 h to 24 h}`), read into intervals of facts.
+
+Everything that a condition may look at is a fact: a number that the engines keep for each prospect. A category is the
+number of its place among its names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from simfunnel import units
+from simfunnel.calendars import read_days, read_month
+from simfunnel.errors import not_among
+from simfunnel.scenario.spec import ScenarioSpec
+from simfunnel.units import Interval
+
+FACTS = (
+    "source", "stage", "member", "generation", "value", "waited", "touches", "visits", "age",
+    "date", "quarter_day", "quarter_days_left", "weekday", "month",
+)  # fmt: skip
+"""The facts that every prospect has, in the order of the engines' array; its attributes follow."""
+FACT = {name: k for k, name in enumerate(FACTS)}
+DATED = ("date", "quarter_day", "quarter_days_left", "weekday", "month")
+
+Clause = tuple[int, tuple[Interval, ...]]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What conditions of a scenario may name."""
+
+    sources: tuple[str, ...]
+    stages: tuple[str, ...]
+    members: tuple[str, ...]
+    attributes: Mapping[str, tuple[str, ...] | None]
+    start: date
+
+    def fact(self, name: str) -> int:
+        """The place of a fact or an attribute in the engines' array."""
+        if name in FACT:
+            return FACT[name]
+        return len(FACTS) + list(self.attributes).index(name)
+
+
+def vocabulary(spec: ScenarioSpec) -> Vocabulary:
+    """What conditions of this scenario may name."""
+    return Vocabulary(
+        sources=tuple(spec.sources),
+        stages=tuple(spec.stages),
+        members=tuple(name for team in spec.teams for name in member_names(team, spec)),
+        attributes={name: drawn.levels for name, drawn in spec.attributes.items()},
+        start=spec.start,
+    )
+
+
+def member_names(team: str, spec: ScenarioSpec) -> tuple[str, ...]:
+    """The names of a team's members; `closer 3` for the third one, who was given none."""
+    said = spec.teams[team]
+    if said.members is None:
+        return tuple(f"{team} {k + 1}" for k in range(said.size or 0))
+    names: list[str] = []
+    for member in said.members:
+        for k in range(member.count):
+            alone = member.name and member.count == 1
+            names.append(str(member.name) if alone else f"{member.name} {k + 1}" if member.name else f"{team} {len(names) + 1}")
+    return tuple(names)
+
+
+def read_when(when: Mapping[str, object], words: Vocabulary) -> tuple[Clause, ...]:
+    """The clauses of a condition, all of which must hold. Raises ValueError with words for the user."""
+    return tuple(read_clause(name, wanted, words) for name, wanted in when.items())
+
+
+def read_clause(name: str, wanted: object, words: Vocabulary) -> Clause:
+    """One clause: the fact that it looks at, and the intervals in which the fact may lie."""
+    known = [n for n in FACTS if n != "quarter_days_left"]
+    if name not in known and name not in words.attributes:
+        raise ValueError(not_among(name, "fact or attribute", [*words.attributes, *known]))
+    if name == "quarter_day":
+        return _quarter_days(wanted)
+    alternatives = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+    if not alternatives:
+        raise ValueError(f"{name}: an empty list can never hold")
+    read = _reader(name, words)
+    return words.fact(name), tuple(interval for one in alternatives for interval in read(one))
+
+
+def _reader(name: str, words: Vocabulary) -> Callable[[object], list[Interval]]:
+    """The reader of one alternative of a fact."""
+    named = {"source": words.sources, "stage": words.stages, "member": words.members}
+    categories = named.get(name) or words.attributes.get(name)
+    if name in named or (name in words.attributes and categories is not None):
+        return lambda one: [_category(one, name, categories or ())]
+    if name in ("waited", "age"):
+        return lambda one: [units.read_interval(one, units.read_duration)]
+    if name == "value":
+        return lambda one: [units.read_interval(one, units.read_amount)]
+    if name == "date":
+        return lambda one: [_dates(one, words.start)]
+    if name == "weekday":
+        return lambda one: [_exactly(day) for day in read_days(str(one))]
+    if name == "month":
+        return lambda one: [_exactly(read_month(one))]
+    return lambda one: [units.read_interval(one, units.read_number)]
+
+
+def _exactly(code: int) -> Interval:
+    return Interval(code - 0.5, code + 0.5)
+
+
+def _category(one: object, name: str, categories: tuple[str, ...]) -> Interval:
+    if str(one) not in categories:
+        what = name if name in FACT else f"value of {name}"
+        raise ValueError(not_among(one, what, categories))
+    return _exactly(categories.index(str(one)))
+
+
+def _quarter_days(wanted: object) -> Clause:
+    """`first 7` or `last 14`: days of the fiscal quarter."""
+    word, _, count = str(wanted).partition(" ")
+    if word not in ("first", "last") or not count.strip().isdigit():
+        raise ValueError(f"quarter_day: '{wanted}' is not known; write 'first 7' or 'last 14'")
+    fact = FACT["quarter_day"] if word == "first" else FACT["quarter_days_left"]
+    return fact, (Interval(-0.5, int(count) - 0.5),)
+
+
+def _dates(one: object, start: date) -> Interval:
+    """`2026-11-01`, `2026-11-01 to 2026-12-15` (both days taken in), `from …`, `until …` (the day taken in)."""
+    text = str(one).strip()
+
+    def day(part: str) -> float:
+        try:
+            return float((date.fromisoformat(part.strip()) - start) / timedelta(days=1))
+        except ValueError:
+            raise ValueError(f"date: '{one}' is not known; write '2026-11-01 to 2026-12-15', 'from …' or 'until …'") from None
+
+    if text.startswith("from "):
+        return Interval(day(text.removeprefix("from ")), math.inf)
+    if text.startswith("until "):
+        return Interval(-math.inf, day(text.removeprefix("until ")) + 1)
+    first, to, last = text.partition(" to ")
+    begin, end = day(first), day(last if to else first) + 1
+    if begin >= end:
+        raise ValueError(f"date: '{one}' runs backwards")
+    return Interval(begin, end)
+

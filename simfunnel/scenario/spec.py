@@ -1,0 +1,672 @@
+"""The scenario as the user writes it: frozen models, one for each part of the file.
+
+The text under each field is its documentation: the JSON Schema and the reference page are made from it. Times end up in
+days, work in hours, chances between 0 and 1, money in the scenario's currency.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from simfunnel import units
+from simfunnel.calendars import ALWAYS, Calendar, public_holidays, read_days, read_hours, read_month
+from simfunnel.distributions import Distribution, read_distribution
+from simfunnel.errors import not_among
+from simfunnel.units import Number, Rate, Span, Uncertain
+
+STAYS = "stays"
+LOST = "lost"
+
+
+class Spec(BaseModel):
+    """What every part of a scenario shares: unknown keys are faults, and nothing changes once it is read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, arbitrary_types_allowed=True, populate_by_name=True
+    )
+
+
+def _read(reader: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
+    """The pydantic markers for a value that one of our readers understands."""
+    return (BeforeValidator(reader), WithJsonSchema(schema))
+
+
+def _texts(pattern: str | None = None, *examples: str) -> dict[str, Any]:
+    text: dict[str, Any] = {"type": "string", "examples": list(examples)}
+    return {"anyOf": [{"type": "number"}, text | ({"pattern": pattern} if pattern else {})]}
+
+
+def _distribution_of(reader: Callable[[object], Number], floor: float, example: str) -> Any:
+    schema = {
+        "anyOf": [
+            {"type": ["number", "string"], "examples": [example]},
+            {"type": "object", "minProperties": 1, "maxProperties": 1, "examples": [{"exponential": example}]},
+        ]
+    }
+    return _read(lambda v: read_distribution(v, reader, floor=floor), schema)
+
+
+Chance = Annotated[Number, *_read(units.read_chance, _texts(None, "45%", "45% to 55%"))]
+Amount = Annotated[Number, *_read(units.read_amount, _texts(None, "12k", "10k to 15k"))]
+Figure = Annotated[Number, *_read(units.read_number, _texts(None, "1.2", "0.9 to 1.1"))]
+Factor = Annotated[Number, *_read(units.read_factor, _texts(None, "x1.8", "/7", "+20%", "x1.5 to x2"))]
+Duration = Annotated[Number, *_read(units.read_duration, _texts(None, "5 days", "2 h"))]
+Times = Annotated[Distribution, *_distribution_of(units.read_duration, 0.0, "5 days")]
+Efforts = Annotated[Distribution, *_distribution_of(units.read_effort, 0.0, "2 h")]
+Counts = Annotated[Distribution, *_distribution_of(units.read_number, 0.0, "3")]
+Length = Annotated[Span, *_read(units.read_span, {"type": "string", "examples": ["2 quarters", "90 days"]})]
+RateOf = Annotated[Rate, *_read(units.read_rate, {"type": "string", "examples": ["12 per day", "40 per week"]})]
+
+
+def _read_date(value: object) -> date:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"'{value}' is no date; write it as 2026-10-01") from None
+
+
+Day = Annotated[date, *_read(_read_date, {"type": "string", "format": "date"})]
+
+
+# --- money ------------------------------------------------------------------------------------------------------------
+
+
+class Money(Spec):
+    """An amount and a share of the prospect's value, added."""
+
+    fixed: Number = 0.0
+    """So much in the scenario's currency."""
+    share: Number = 0.0
+    """This share of the prospect's value."""
+
+
+def _read_money(value: object) -> Money:
+    if isinstance(value, Money):
+        return value
+    if isinstance(value, str):
+        if value.strip() == "value":
+            return Money(share=1.0)
+        found = re.fullmatch(r"(.*%)\s*of\s+value", value.strip())
+        if found:
+            return Money(share=units.read_chance(found[1]))
+        if "%" in value or "val" in value:
+            raise ValueError(f"'{value}' is no amount; write an amount, 'value' or '5% of value'")
+    return Money(fixed=units.read_amount(value))
+
+
+Booking = Annotated[
+    Money, *_read(_read_money, {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["value", "5% of value", "12k"]}]})
+]
+
+
+class SourceCost(Spec):
+    """What a source costs: for each prospect, once, and for each day."""
+
+    each: Number = 0.0
+    """For each prospect that it brings."""
+    once: Number = 0.0
+    """Once: when its list arrives, or at the start."""
+    per_day: Number = 0.0
+    """For each day of the horizon."""
+
+
+def _read_source_cost(value: object) -> SourceCost:
+    if isinstance(value, SourceCost):
+        return value
+    text = str(value).strip() if isinstance(value, str) else ""
+    if text.endswith(" each"):
+        return SourceCost(each=units.read_amount(text.removesuffix(" each")))
+    if " per " in text:
+        amount, _, unit = text.partition(" per ")
+        return SourceCost(per_day=units.read_rate(f"1 per {unit}").per_day * units.middle(units.read_amount(amount)))
+    return SourceCost(once=units.read_amount(value))
+
+
+Spending = Annotated[
+    SourceCost,
+    *_read(_read_source_cost, {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["85 each", "2000 per month"]}]}),
+]
+
+
+def _read_pay(value: object) -> Number:
+    """Pay for a day from `6000 per month`."""
+    amount, per, unit = str(value).partition(" per ")
+    if not per:
+        raise ValueError(f"'{value}' has no period; write for example '6000 per month'")
+    return units.middle(units.read_amount(amount)) * units.middle(units.read_rate(f"1 per {unit}").per_day)
+
+
+Pay = Annotated[Number, *_read(_read_pay, {"type": "string", "examples": ["6000 per month"]})]
+
+
+# --- attributes -------------------------------------------------------------------------------------------------------
+
+
+class Shares(Spec):
+    """A category drawn by chance: its names, in the order in which they were written, and their shares."""
+
+    of: dict[str, Number]
+    """Share of each category; they sum to 1."""
+
+
+def _read_shares(value: Mapping[str, Any]) -> Shares:
+    shares = {str(name): units.read_chance(share) for name, share in value.items()}
+    total = sum(units.middle(s) for s in shares.values())
+    if abs(total - 1) > 0.005 and not any(isinstance(s, Uncertain) for s in shares.values()):
+        raise ValueError(f"the shares sum to {total:.4g} ({total:.1%}), not to 100%")
+    return Shares(of=shares)
+
+
+def _read_drawn(value: object, reader: Callable[[object], Number]) -> Shares | Distribution:
+    """Shares of categories, or a distribution of a number."""
+    if isinstance(value, Mapping) and (len(value) > 1 or any(_is_share(v) for v in value.values())):
+        return _read_shares(value)
+    return read_distribution(value, reader)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, str) and value.rstrip().endswith("%")
+
+
+class Drawn(Spec):
+    """Something drawn once for each prospect at its birth, perhaps `by` its source or an attribute drawn before."""
+
+    by: str | None = None
+    """`source`, or the name of an attribute written above this one."""
+    cases: dict[str, Shares | Distribution]
+    """What to draw from, by the value of `by`; `other` serves every value that is not named."""
+
+    @property
+    def levels(self) -> tuple[str, ...] | None:
+        """The names of the categories, or None for a number."""
+        names: dict[str, None] = {}
+        for case in self.cases.values():
+            if isinstance(case, Distribution):
+                return None
+            names.update(dict.fromkeys(case.of))
+        return tuple(names)
+
+
+def _reader_of_drawn(reader: Callable[[object], Number]) -> Callable[[object], Drawn]:
+    def read(value: object) -> Drawn:
+        if isinstance(value, Drawn):
+            return value
+        if isinstance(value, Mapping) and "by" in value:
+            strange = set(value) - {"by", "cases"}
+            if strange or not isinstance(value.get("cases"), Mapping) or not value["cases"]:
+                raise ValueError("write {by: …, cases: {name: …}}" + (f"; unknown: {', '.join(strange)}" if strange else ""))
+            cases = {str(k): _read_drawn(v, reader) for k, v in value["cases"].items()}
+            if len({isinstance(c, Shares) for c in cases.values()}) > 1:
+                raise ValueError("every case must be of one kind: shares of categories, or a number")
+            return Drawn(by=str(value["by"]), cases=cases)
+        return Drawn(cases={"other": _read_drawn(value, reader)})
+
+    return read
+
+
+_DRAWN = {"type": ["object", "number", "string"], "examples": [{"smb": "70%", "mid": "30%"}, {"poisson": 3}, {"by": "source", "cases": {}}]}
+AttributeSpec = Annotated[Drawn, *_read(_reader_of_drawn(units.read_number), _DRAWN)]
+ValueSpec = Annotated[Drawn, *_read(_reader_of_drawn(units.read_amount), _DRAWN)]
+
+When = dict[str, Any]
+"""Conditions that must all hold: a fact or attribute, and a value, a list of values or a range."""
+
+
+# --- calendars and sources --------------------------------------------------------------------------------------------
+
+
+def _read_calendar(value: object) -> Calendar:
+    """A calendar from its three keys, or the word `always`."""
+    if isinstance(value, Calendar):
+        return value
+    if value == "always":
+        return ALWAYS
+    if not isinstance(value, Mapping):
+        raise ValueError(f"'{value}' is no calendar; write {{days: Mon-Fri, hours: \"09:00-17:00\", holidays: US}} or always")
+    strange = [k for k in value if k not in ("days", "hours", "holidays")]
+    if strange:
+        raise ValueError(not_among(strange[0], "key of a calendar", ("days", "hours", "holidays")))
+    found = value.get("holidays", [])
+    if isinstance(found, str):
+        closed = public_holidays(found, tuple(range(2000, 2051)))
+    else:
+        closed = frozenset(_read_date(day) for day in found)
+    return Calendar(read_days(value.get("days", "Mon-Fri")), read_hours(value.get("hours", "09:00-17:00")), closed)
+
+
+CalendarSpec = Annotated[
+    Calendar,
+    *_read(
+        _read_calendar,
+        {
+            "anyOf": [
+                {"const": "always"},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "days": {"type": ["string", "array"], "description": "open days, such as Mon-Fri"},
+                        "hours": {"type": ["string", "array"], "description": "open hours, such as 09:00-17:00"},
+                        "holidays": {"type": ["string", "array"], "description": "a country code, or a list of dates"},
+                    },
+                },
+            ]
+        },
+    ),
+]
+
+
+class RateSteps(Spec):
+    """A rate, or rates that hold from a date on."""
+
+    steps: tuple[tuple[date | None, Rate], ...]
+    """(from this date on, this rate), by date; None is the start."""
+
+
+def _read_rate_steps(value: object) -> RateSteps:
+    if isinstance(value, RateSteps):
+        return value
+    if isinstance(value, Mapping):
+        if not value:
+            raise ValueError("no rate is given; write for example {2026-10-01: 12 per day}")
+        return RateSteps(steps=tuple(sorted((_read_date(day), units.read_rate(rate)) for day, rate in value.items())))
+    return RateSteps(steps=((None, units.read_rate(value)),))
+
+
+def _read_by_name(read_name: Callable[[object], int]) -> Callable[[object], dict[int, Number]]:
+    def read(value: object) -> dict[int, Number]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"'{value}' is no list of factors by name; write for example {{Mon: x1.2}}")
+        return {read_name(name): units.read_factor(factor) for name, factor in value.items()}
+
+    return read
+
+
+_BY_NAME = {"type": "object", "additionalProperties": _texts(None, "x1.2")}
+
+
+class OpenDeal(Spec):
+    """A deal that is already under way at the start."""
+
+    id: str
+    """Its name in the CRM; its luck belongs to this name."""
+    stage: str
+    """The stage where it stands."""
+    age: Duration = 0.0
+    """How long it has been there."""
+    value: Amount | None = None
+    """What it is worth; drawn from `value` if it is not known."""
+    member: str | None = None
+    """The member who owns it."""
+    attributes: dict[str, str | float] = Field(default_factory=dict)
+    """What is known of its attributes; the others are drawn."""
+
+
+class SourceSpec(Spec):
+    """Where prospects come from. A source with neither rate, list nor deals is filled by referrals."""
+
+    rate: Annotated[RateSteps | None, *_read(_read_rate_steps, {"type": ["string", "object"], "examples": ["12 per day"]})] = None
+    """How many come: `12 per day`, `40 per week`, `8 per working day`, or by date {2026-10-01: 12 per day, …}."""
+    weekday: Annotated[dict[int, Number], *_read(_read_by_name(lambda n: read_days(n)[0]), _BY_NAME)] = Field(default_factory=dict)
+    """Factors on the rate by day of the week, such as {Sat: x0.2, Sun: x0}."""
+    season: Annotated[dict[int, Number], *_read(_read_by_name(read_month), _BY_NAME)] = Field(default_factory=dict)
+    """Factors on the rate by month, such as {Dec: x0.5}."""
+    at: Day | None = None
+    """The day on which a list of prospects arrives, all at once, when the calendar opens."""
+    size: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    """How many prospects are on the list."""
+    deals: tuple[OpenDeal, ...] | None = None
+    """Deals already open at the start, one by one; or {file: deals.csv}."""
+    enters: str | None = None
+    """The stage where its prospects begin; the first stage unless said."""
+    cost: Spending = SourceCost()
+    """`85 each`, `2000 per month`, or an amount paid once."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SourceSpec:
+        """A source has one way of bringing prospects."""
+        ways = [name for name in ("rate", "at", "deals") if getattr(self, name) is not None]
+        if len(ways) > 1:
+            raise ValueError(f"a source has one of rate, at and deals, not {' and '.join(ways)}; make two sources")
+        if (self.at is None) != (self.size is None):
+            raise ValueError("a list needs both at: (its day) and size: (how many)")
+        if (self.weekday or self.season) and self.rate is None:
+            raise ValueError("weekday and season change a rate; this source has none")
+        return self
+
+
+# --- teams ------------------------------------------------------------------------------------------------------------
+
+
+class Working(Spec):
+    """How someone works; what a member doesn't say, the team says."""
+
+    calendar: CalendarSpec | None = None
+    """When they work; the scenario's calendar unless said."""
+    selling_time: Chance | None = None
+    """The share of open hours that goes into this work; 100% unless said."""
+    speed: Figure | None = None
+    """Hours of effort done in an hour of selling time; 1 unless said."""
+    skill: Figure | None = None
+    """Multiplies the odds of every exit forward from a stage on which they worked; 1 unless said."""
+    hired: Day | None = None
+    """The first day of work."""
+    leaves: Day | None = None
+    """The day from which they take no new task; the one in hand they finish."""
+    ramp: Duration | None = None
+    """How long until a new hire has full speed; it grows evenly from the day of hire."""
+    pay: Pay | None = None
+    """What one of them costs, such as `6000 per month`, while employed."""
+
+
+class MemberSpec(Working):
+    """One member of a team, or several alike."""
+
+    name: str | None = None
+    """Their name; numbered names are given to those who have none."""
+    count: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """How many of them there are."""
+    only: When = Field(default_factory=dict)
+    """Whom they may serve, such as {segment: enterprise}; everyone unless said."""
+
+
+ORDERS = ("oldest first", "newest first", "highest value first")
+
+
+class Serving(Spec):
+    """Who is served next: those who meet the first condition, then the second, …; among equals by `then`."""
+
+    first: tuple[When, ...] = ()
+    """Conditions, the most urgent first, such as [{segment: enterprise}, {source: referral}]."""
+    then: Literal["oldest first", "newest first", "highest value first"] = "oldest first"
+    """The order among equals."""
+
+
+def _read_serving(value: object) -> object:
+    if isinstance(value, str):
+        if value not in ORDERS:
+            raise ValueError(not_among(value, "order of service", ORDERS))
+        return Serving(then=value)  # type: ignore[arg-type]
+    return value
+
+
+class TeamSpec(Working):
+    """People who share a queue of work."""
+
+    size: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """How many members, all alike."""
+    members: tuple[MemberSpec, ...] | None = None
+    """The members one by one, where they differ."""
+    serves: Annotated[Serving, BeforeValidator(_read_serving)] = Serving()
+    """`oldest first`, `newest first`, `highest value first`, or {first: [conditions], then: …}."""
+    ownership: Literal["pool", "owner"] = "pool"
+    """`owner`: whoever serves a prospect first keeps it for all later work of this team; `pool`: anyone."""
+
+    @model_validator(mode="after")
+    def _size_or_members(self) -> TeamSpec:
+        """A team is counted or listed, not both."""
+        if (self.size is None) == (self.members is None):
+            raise ValueError("a team has either size: or members:")
+        names = [m.name for m in self.members or () if m.name]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"two members are called {', '.join(twice)}")
+        return self
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+class WorkSpec(Spec):
+    """The work that a team does on a prospect in a stage, before it is decided where the prospect goes."""
+
+    team: str
+    """Who does it."""
+    effort: Efforts
+    """Hours of work of one touch."""
+    touches: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many times they work on it."""
+    every: Times = Distribution.constant(0.0)
+    """The time between the end of one touch and asking for the next."""
+    patience: Times | None = None
+    """How long the prospect waits for a member at each touch before giving up; for ever unless said."""
+    gives_up: str = LOST
+    """Where the impatient go."""
+    cost: Amount = 0.0
+    """What each touch costs, besides the members' pay."""
+
+
+class ExitSpec(Spec):
+    """A way out of a stage."""
+
+    chance: Chance | None = None
+    """The share that leaves this way; one exit may leave it out and is the rest."""
+    after: Times = Distribution.constant(0.0)
+    """How long those who leave this way take, from entry or from the end of the work."""
+    set: dict[str, str | float] = Field(default_factory=dict)
+    """Attributes that change on this way, such as {authority: decides}."""
+
+
+class LimitSpec(Spec):
+    """When to give up."""
+
+    after: Times
+    """How long a prospect may stay in the stage, from entry."""
+    to: str = LOST
+    """Where it goes then."""
+
+
+class RouteSpec(Spec):
+    """A prospect that meets the condition goes straight on, before any work."""
+
+    when: When = Field(default_factory=dict)
+    """The condition; everyone unless said."""
+    to: str
+    """The stage or end."""
+
+
+class PluginSpec(Spec):
+    """A routing rule of the user's own, in Python."""
+
+    python: Annotated[str, Field(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
+    """`file.py:function`; the function gets the prospect's facts as a dict and returns a stage's name, or None to stay."""
+
+
+def _read_route(value: object) -> object:
+    """Routes are a list of rules, or one Python rule."""
+    if isinstance(value, Mapping):
+        return PluginSpec(**value) if "python" in value else (RouteSpec(**value),)
+    return value
+
+
+class ReferralSpec(Spec):
+    """New prospects that one in this stage brings."""
+
+    number: Counts
+    """How many they bring."""
+    after: Times = Distribution.constant(0.0)
+    """How long after entering the stage (or after each round) each one comes."""
+    source: str
+    """The source under whose name they come."""
+    reward: Amount = 0.0
+    """Paid once for each of them who becomes a customer."""
+    every: Times | None = None
+    """Bring again each time this has passed, while in the stage; once unless said."""
+
+
+class StageSpec(Spec):
+    """A place in the funnel."""
+
+    work: WorkSpec | None = None
+    """Work of a team that comes before any exit."""
+    exits: dict[str, ExitSpec] = Field(default_factory=dict)
+    """Ways out, by the name of the stage or end to which they lead; `stays` is the share that never leaves."""
+    limit: LimitSpec | None = None
+    """When to give up."""
+    route: PluginSpec | tuple[RouteSpec, ...] = ()
+    """Rules that send a prospect elsewhere before any work: [{when: …, to: …}] or {python: file.py:function}."""
+    customer: bool | None = None
+    """Whether those here are customers; yes where the stage books something, unless said."""
+    books: Booking | None = None
+    """Booked on entry: an amount, `value`, or `5% of value`."""
+    term: Duration = 0.0
+    """The time over which a booking becomes revenue, evenly; at once unless said."""
+    cash: Booking | None = None
+    """Paid to us on entry."""
+    cost: Booking | None = None
+    """What entering costs us."""
+    cost_per_day: Amount = 0.0
+    """What each day of each prospect here costs us."""
+    refers: tuple[ReferralSpec, ...] = ()
+    """Whom those here bring: one rule, or a list of them."""
+
+    @property
+    def is_customer(self) -> bool:
+        """Whether those in this stage are customers."""
+        return self.books is not None if self.customer is None else self.customer
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap(cls, data: Any) -> Any:
+        """One referral rule stands for a list of one; routes likewise."""
+        if isinstance(data, Mapping):
+            data = dict(data)
+            if isinstance(data.get("refers"), Mapping):
+                data["refers"] = [data["refers"]]
+            if "route" in data:
+                data["route"] = _read_route(data["route"])
+        return data
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+class Fading(Spec):
+    """An effect that begins on a day and fades: the logarithm of its factor halves with each half-life."""
+
+    from_: Annotated[Day, Field(alias="from")]
+    """The day on which it begins, at full strength."""
+    half_life: Duration
+    """How long until half of it is left."""
+
+
+class EffectSpec(Spec):
+    """What multiplies odds, time, effort, patience, value or arrivals, for whom and when."""
+
+    when: When = Field(default_factory=dict)
+    """The condition; always unless said."""
+    on: tuple[str, ...] = ()
+    """An exit (`quote -> customer`), a stage, a source (for arrivals), or a list of them; everywhere unless said."""
+    odds: Factor | None = None
+    """On the odds of an exit; on a stage it means all exits forward."""
+    time: Factor | None = None
+    """On the time that an exit takes."""
+    effort: Factor | None = None
+    """On the hours of work."""
+    patience: Factor | None = None
+    """On how long a prospect waits for a member."""
+    value: Factor | None = None
+    """On the prospect's value, at its birth."""
+    arrivals: Factor | None = None
+    """On the rate of a source; `when` may then look at the date only."""
+    per: Literal["touches", "visits", "generation"] | None = None
+    """Apply the factor once for each of these."""
+    fades: Fading | None = None
+    """Begin on a day and fade."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap(cls, data: Any) -> Any:
+        """One place stands for a list of one."""
+        if isinstance(data, Mapping) and isinstance(data.get("on"), str):
+            data = {**data, "on": [data["on"]]}
+        return data
+
+    @model_validator(mode="after")
+    def _does_something(self) -> EffectSpec:
+        """An effect has a factor, and one on odds says where."""
+        said = [f for f in FACTORS if getattr(self, f) is not None]
+        if not said:
+            raise ValueError(f"an effect needs one of {', '.join(FACTORS)}")
+        if "odds" in said and not self.on:
+            raise ValueError("an effect on odds needs on: a stage or an exit such as 'quote -> customer'")
+        return self
+
+
+FACTORS = ("odds", "time", "effort", "patience", "value", "arrivals")
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+class ScenarioSpec(Spec):
+    """A scenario: prospects from sources flow through stages, where teams with limited time work on them."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """What it is called."""
+    description: str = ""
+    """What it is about, in a sentence or two."""
+    start: Day
+    """The first day."""
+    horizon: Length
+    """How long it runs, such as `2 quarters`."""
+    warm_up: Length = Span(0.0, "day")
+    """How much of the beginning is left out of every result."""
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    """ISO 4217 code, such as USD or EUR."""
+    fiscal_year_ends: Annotated[int, *_read(read_month, {"type": "string", "examples": ["December"]})] = 12
+    """The month in which the fiscal year ends; quarters are counted from it."""
+    calendar: CalendarSpec = Calendar()
+    """When everyone works unless said otherwise; Mon-Fri 09:00-17:00 without holidays unless said."""
+    attributes: dict[str, AttributeSpec] = Field(default_factory=dict)
+    """Drawn once for each prospect, in this order: shares, a distribution, or {by: …, cases: …}."""
+    sources: Annotated[dict[str, SourceSpec], Field(min_length=1)]
+    """Where prospects come from."""
+    value: ValueSpec = Drawn(cases={"other": Distribution.constant(0.0)})
+    """What a prospect is worth, drawn at its birth: an amount, a distribution, or {by: …, cases: …}."""
+    teams: dict[str, TeamSpec] = Field(default_factory=dict)
+    """Who works."""
+    stages: Annotated[dict[str, StageSpec], Field(min_length=1)]
+    """The funnel, in its order: an exit to a later stage goes forward."""
+    effects: tuple[EffectSpec, ...] = ()
+    """What odds, time, effort, patience, value and arrivals depend on."""
+    target: Amount | None = None
+    """Bookings wanted in each quarter; forecasts tell the chance of reaching it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_nulls(cls, data: Any) -> Any:
+        """`referral:` with nothing behind it means `{}`."""
+        if isinstance(data, Mapping):
+            data = dict(data)
+            for part in ("sources", "stages"):
+                if isinstance(data.get(part), Mapping):
+                    data[part] = {k: {} if v is None else v for k, v in data[part].items()}
+        return data
+
+    @property
+    def days(self) -> float:
+        """The length of the horizon in days."""
+        return self.horizon.days_from(self.start)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Where prospects leave for good: every goal of an exit, a limit or impatience that is no stage."""
+        names: dict[str, None] = {}
+        for stage in self.stages.values():
+            goals = [*stage.exits, *([stage.limit.to] if stage.limit else [])]
+            if stage.work and stage.work.patience:
+                goals.append(stage.work.gives_up)
+            if isinstance(stage.route, tuple):
+                goals += [rule.to for rule in stage.route]
+            names.update(dict.fromkeys(g for g in goals if g not in self.stages and g != STAYS))
+        return tuple(names)
