@@ -89,7 +89,9 @@ def read_distribution(value: object, read: Reader, *, floor: float = -math.inf) 
     if name not in OWN and name not in ALIASES and name not in _scipy_names():
         meant = nearest(name, [*OWN, *ALIASES, *_scipy_names()])
         hint = f". Did you mean '{meant}'?" if meant else ""
-        raise ValueError(f"'{name}' is no distribution; allowed: constant, empirical, quantiles, {', '.join(ALIASES)}, or any of scipy.stats{hint}")
+        raise ValueError(
+            f"'{name}' is no distribution; allowed: constant, empirical, quantiles, {', '.join(ALIASES)}, or any of scipy.stats{hint}"
+        )
     if name == "empirical":
         if not isinstance(params, (list, tuple)) or not params:
             raise ValueError("empirical needs a list of values, or {file: ..., column: ...}")
@@ -163,7 +165,11 @@ def _frozen(distribution: Distribution) -> Any:
         figures = {"loc": figures["low"], "scale": figures["high"] - figures["low"]}
     if name == "triang" and {"low", "mode", "high"} == set(figures):
         width = figures["high"] - figures["low"]
-        figures = {"loc": figures["low"], "scale": width, "c": (figures["mode"] - figures["low"]) / width if width > 0 else -1}
+        figures = {
+            "loc": figures["low"],
+            "scale": width,
+            "c": (figures["mode"] - figures["low"]) / width if width > 0 else -1,
+        }
     shapes = [s.strip() for s in (family.shapes or "").split(",") if s.strip()]
     given = {k: v for k, v in figures.items() if k in (*shapes, "loc", "scale")}
     said = {k: v for k, v in figures.items() if k not in given}
@@ -174,7 +180,11 @@ def _frozen(distribution: Distribution) -> Any:
             "or figures: mean, sd, cv, median, p10, p90, …"
         )
     is_discrete = isinstance(family, stats.rv_discrete)
-    params = _solve_discrete(name, shapes, given, said) if is_discrete else _solve(family, shapes, given, said, distribution.name)
+    params = (
+        _solve_discrete(name, shapes, given, said)
+        if is_discrete
+        else _solve(family, shapes, given, said, distribution.name)
+    )
     frozen = family(**params)
     if not np.isfinite(frozen.support()[0]) and distribution.floor > -math.inf and frozen.cdf(distribution.floor) > 0.5:
         raise ValueError(f"{distribution.name}: more than half of its draws would be below {distribution.floor:g}")
@@ -220,7 +230,9 @@ def _statistic(family: Any, shape: dict[str, float], name: str) -> float:
     return float(family.ppf(0.5 if name == "median" else float(name[1:]) / 100, **shape))
 
 
-def _solve(family: Any, shapes: list[str], given: dict[str, float], said: dict[str, float], shown: str) -> dict[str, float]:
+def _solve(
+    family: Any, shapes: list[str], given: dict[str, float], said: dict[str, float], shown: str
+) -> dict[str, float]:
     """Parameters of a continuous distribution that have the said figures.
 
     Unknown are the shapes that were not given, the scale, and the place (loc) of a family on the whole line; there must
@@ -229,7 +241,9 @@ def _solve(family: Any, shapes: list[str], given: dict[str, float], said: dict[s
     if not said:
         missing = [s for s in shapes if s not in given]
         if missing:
-            raise ValueError(f"{shown}: {', '.join(missing)} is missing; give it, or two figures such as mean and cv, or median and p90")
+            raise ValueError(
+                f"{shown}: {', '.join(missing)} is missing; give it, or two figures such as mean and cv, or median and p90"
+            )
         if given.get("scale", 1.0) <= 0:
             raise ValueError(f"{shown}: its scale must be above 0, not {given['scale']:g}")
         return given
@@ -237,7 +251,9 @@ def _solve(family: Any, shapes: list[str], given: dict[str, float], said: dict[s
     on_the_line = not math.isfinite(family.a) and not shapes and "loc" not in given
     wanted = len(free) + ("scale" not in given) + on_the_line
     if len(said) != wanted or len(free) > 1:
-        raise ValueError(f"{shown}: needs {wanted} figure{'s' * (wanted != 1)} of mean, sd, cv, median, p10, p90, … ; found {', '.join(said)}")
+        raise ValueError(
+            f"{shown}: needs {wanted} figure{'s' * (wanted != 1)} of mean, sd, cv, median, p10, p90, … ; found {', '.join(said)}"
+        )
     bad = [k for k, v in said.items() if v <= 0 and not on_the_line]
     if bad:
         raise ValueError(f"{shown}: {bad[0]} must be above 0, not {said[bad[0]]:g}")
@@ -250,7 +266,11 @@ def _solve(family: Any, shapes: list[str], given: dict[str, float], said: dict[s
     if sized is None:
         raise ValueError(f"{shown}: cv alone says nothing of the size; add mean or median")
     loc = given.get("loc", 0.0)
-    return {**shape, "loc": loc, "scale": given.get("scale") or (said[sized] - (loc if sized != "sd" else 0)) / _statistic(family, shape, sized)}
+    return {
+        **shape,
+        "loc": loc,
+        "scale": given.get("scale") or (said[sized] - (loc if sized != "sd" else 0)) / _statistic(family, shape, sized),
+    }
 
 
 def _solve_line(family: Any, said: dict[str, float], shown: str) -> dict[str, float]:
@@ -264,7 +284,9 @@ def _solve_line(family: Any, said: dict[str, float], shown: str) -> dict[str, fl
     except np.linalg.LinAlgError:
         raise ValueError(f"{shown}: {' and '.join(said)} do not fix it; give mean and sd, or two percentiles") from None
     if scale <= 0:
-        raise ValueError(f"{shown}: these figures contradict each other ({', '.join(f'{k} = {v:g}' for k, v in said.items())})")
+        raise ValueError(
+            f"{shown}: these figures contradict each other ({', '.join(f'{k} = {v:g}' for k, v in said.items())})"
+        )
     return {"loc": float(loc), "scale": float(scale)}
 
 

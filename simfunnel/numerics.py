@@ -106,6 +106,12 @@ def child_key(parent: int, purpose: int, index: int) -> int:
     return np.int64((a << _SHIFT32) | b)
 
 
+@compiled
+def unit_exponential(u: float) -> float:
+    """The u-quantile of the exponential distribution of mean 1."""
+    return -math.log1p(-u)
+
+
 # --- distributions as quantile tables ---------------------------------------------------------------------------------
 
 CONSTANT, CONTINUOUS, DISCRETE = 0, 1, 2

@@ -1,17 +1,19 @@
 """Quantities as people write them: `30 min`, `45%`, `12 per day`, `3M`, `x1.8`, `45% to 55%`.
 
-Inside simfunnel a time is in days, work is in hours, a chance is between 0 and 1 and money is in the scenario's currency.
-Every reader here takes what YAML gave (a number or a text) and raises ValueError with words for the user.
+Inside simfunnel a time is in days, work is in hours, a chance is between 0 and 1 and money is in the scenario's
+currency. Every reader here takes what YAML gave (a number or a text) and raises ValueError with words for the user.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
+from typing import Any
 
 from simfunnel.errors import nearest
 
@@ -28,7 +30,16 @@ DAYS_IN = {
     "quarter": DAYS_PER_YEAR / 4,
     "year": DAYS_PER_YEAR,
 }
-_ALSO = {"minute": "min", "mins": "min", "m": "min", "hour": "h", "hr": "h", "hrs": "h", "d": "day", "w": "week", "y": "year"}
+_ALSO = {
+    "minute": "min",
+    "mins": "min",
+    "hour": "h",
+    "hr": "h",
+    "hrs": "h",
+    "d": "day",
+    "w": "week",
+    "y": "year",
+}
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _THOUSANDS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "bn": 1e9, "B": 1e9}
 
@@ -65,11 +76,21 @@ _SCALES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = 
 }
 
 Number = float | Uncertain
+MAX_SPAN_YEARS = 50
+WIDEST = 1e6  # the ratio of the two ends of an uncertain number
+LARGEST = 1e100  # of anything: far beyond what is meant, far below where products overflow
 
 
 def middle(number: Number) -> float:
     """The number itself, or the median of an uncertain one."""
     return number.middle if isinstance(number, Uncertain) else number
+
+
+def scaled(number: Number, factor: float) -> Number:
+    """The number times a factor above 0, uncertain as it was."""
+    if isinstance(number, Uncertain):
+        return Uncertain(number.low * factor, number.high * factor, number.shape)
+    return number * factor
 
 
 def _ends(text: str) -> tuple[str, str] | None:
@@ -99,27 +120,35 @@ def _between(text: str, read_one: Callable[[str], float], shape: str) -> Number:
         raise ValueError(f"'{text}': both ends of an uncertain chance must lie inside 0% to 100%")
     if shape == "positive" and low <= 0:
         raise ValueError(f"'{text}': the lower end of an uncertain number must be above 0")
+    if shape == "positive" and high > WIDEST * low:
+        raise ValueError(f"'{text}': the ends of an uncertain number can't be a million times apart")
     return Uncertain(low, high, shape)
 
 
 def _plain(text: object, what: str, example: str) -> float:
     """A bare finite number, in words or as YAML's own."""
-    if isinstance(text, bool) or not isinstance(text, (int, float, str)):
+    is_number = isinstance(text, (int, float)) and not isinstance(text, bool)
+    if not is_number and not (isinstance(text, str) and re.fullmatch(_NUMBER, text.strip())):
         raise ValueError(f"{_shown(text)} is no {what}; write for example {example}")
-    if isinstance(text, str):
-        if not re.fullmatch(rf"\s*{_NUMBER}\s*", text):
-            raise ValueError(f"'{text}' is no {what}; write for example {example}")
-        text = float(text)
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"'{text}' is not a finite number; write for example {example}")
+    return _finite(text)
+
+
+def _finite(text: Any) -> float:
+    """A number that arithmetic can bear."""
+    try:
+        value = float(text)
+    except OverflowError:
+        value = math.inf
+    if not abs(value) <= LARGEST:
+        raise ValueError(f"{_shown(text)} is too large a number, or none at all")
     return value
 
 
 def _shown(value: object) -> str:
     """A short picture of a value in a message."""
-    text = {True: "yes/true", False: "no/false", None: "nothing"}.get(value) if isinstance(value, (bool, type(None))) else None
-    shown = text or repr(value)
+    if value is None or isinstance(value, bool):
+        return {True: "yes/true", False: "no/false", None: "nothing"}[value]
+    shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
@@ -136,12 +165,13 @@ def _unit(word: str, allowed: dict[str, float], text: str) -> float:
 
 
 def _with_unit(text: str, allowed: dict[str, float], what: str, example: str) -> float:
-    found = re.fullmatch(rf"\s*({_NUMBER})\s*([A-Za-z].*?)\s*", text)
+    text = text.strip()
+    if re.fullmatch(_NUMBER, text):
+        raise ValueError(f"{text} has no unit; write for example {example}")
+    found = re.fullmatch(rf"({_NUMBER})\s*([A-Za-z].*)", text)
     if not found:
-        if re.fullmatch(rf"\s*{_NUMBER}\s*", text):
-            raise ValueError(f"{text.strip()} has no unit; write for example {example}")
         raise ValueError(f"'{text}' is no {what}; write for example {example}")
-    value = float(found[1]) * _unit(found[2], allowed, text.strip())
+    value = _finite(found[1]) * _unit(found[2], allowed, text)
     if value < 0:
         raise ValueError(f"'{text}': a {what} can't be negative")
     return value
@@ -207,11 +237,11 @@ def read_amount(value: object) -> Number:
 
 
 def _one_amount(text: str) -> float:
-    found = re.fullmatch(rf"\s*({_NUMBER})\s*(k|K|M|bn|B)?\s*", text)
+    found = re.fullmatch(rf"({_NUMBER})\s*(k|K|M|bn|B)?", text.strip())
     if not found:
         comma = " (write thousands without commas: 12000 or 12k)" if re.search(r"\d[,_' ]\d{3}", text) else ""
         raise ValueError(f"'{text}' is no amount; write for example 12000, '12k' or '3M'{comma}")
-    return float(found[1]) * _THOUSANDS[found[2] or ""]
+    return _finite(found[1]) * _THOUSANDS[found[2] or ""]
 
 
 def read_number(value: object) -> Number:
@@ -227,15 +257,18 @@ def read_factor(value: object) -> Number:
         return _between(value, _one_factor, "positive")
     factor = _plain(value, "factor", "'x1.8' or '/7'")
     if factor < 0:
-        raise ValueError(f"{value} is no factor: it would make a chance or a time negative; write '/{abs(factor):g}' to divide")
+        raise ValueError(
+            f"{value} is no factor: it would make a chance or a time negative; write '/{abs(factor):g}' to divide"
+        )
     return factor
 
 
 def _one_factor(text: str) -> float:
     text = text.strip()
-    signed = re.fullmatch(r"([+-]\s*[\d.]+)\s*%", text)
+    signed = re.fullmatch(r"([+-])\s*([0-9.]+)\s*%", text)
     if signed:
-        factor = 1 + float(signed[1].replace(" ", "")) / 100
+        change = _plain(signed[2], "factor", "'+20%' or '-10%'") / 100
+        factor = 1 - change if signed[1] == "-" else 1 + change
     elif text.startswith("/"):
         divisor = _plain(text[1:], "factor", "'x1.8' or '/7'")
         if divisor <= 0:
@@ -268,11 +301,9 @@ def read_rate(value: object) -> Rate:
     working = unit.strip() == "working day"
     days = 1.0 if working else _unit(unit, DAYS_IN, value)
     number = read_number(number_text.strip())
-    if isinstance(number, Uncertain):
-        return Rate(Uncertain(number.low / days, number.high / days, "positive"), working)
-    if number < 0:
+    if not isinstance(number, Uncertain) and number < 0:
         raise ValueError(f"'{value}': a rate can't be negative")
-    return Rate(number / days, working)
+    return Rate(scaled(number, 1 / days), working)
 
 
 @dataclass(frozen=True)
@@ -292,28 +323,24 @@ class Span:
 
 def add_months(day: date, months: int) -> date:
     """The same day so many months on, or the last day of a shorter month."""
-    index = day.year * 12 + day.month - 1 + months
-    year, month = divmod(index, 12)
-    for last in (day.day, 30, 29, 28):
-        try:
-            return date(year, month + 1, min(day.day, last))
-        except ValueError:
-            continue
-    raise ValueError(f"no such date: {year}-{month + 1}")
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def read_span(value: object) -> Span:
-    """A length such as `2 quarters` or `90 days`."""
-    found = re.fullmatch(rf"\s*({_NUMBER})\s*([a-z]+)\s*", value) if isinstance(value, str) else None
+    """A length such as `2 quarters` or `90 days`; 0 needs no unit."""
+    if value == 0 and not isinstance(value, bool):
+        return Span(0.0, "day")
+    found = re.fullmatch(rf"({_NUMBER})\s*([A-Za-z]+)", value.strip()) if isinstance(value, str) else None
     if not found:
         raise ValueError(f"{_shown(value)} is no length of time; write for example '2 quarters' or '90 days'")
-    _unit(found[2], DAYS_IN, str(value))
-    word = found[2]
-    unit = next(_ALSO.get(w, w) for w in (word, word.removesuffix("s")) if _ALSO.get(w, w) in DAYS_IN)
-    count = float(found[1])
+    size = _unit(found[2], DAYS_IN, str(value))
+    count = _finite(found[1])
     if count < 0:
         raise ValueError(f"'{value}': a length of time can't be negative")
-    return Span(count, unit)
+    if count * size > MAX_SPAN_YEARS * DAYS_PER_YEAR:
+        raise ValueError(f"'{value}' is too long; allowed are {MAX_SPAN_YEARS} years")
+    return Span(count, next(unit for unit, days in DAYS_IN.items() if days == size))
 
 
 @dataclass(frozen=True)
@@ -330,7 +357,12 @@ def read_interval(value: object, read: Callable[[object], Number]) -> Interval:
     `over` and `up to` are strict and inclusive as in speech: `over 5` leaves 5 out, `up to 5` takes it in.
     """
     if isinstance(value, str):
-        for word, above, strict in (("over ", True, True), ("at least ", True, False), ("under ", False, True), ("up to ", False, False)):
+        for word, above, strict in (
+            ("over ", True, True),
+            ("at least ", True, False),
+            ("under ", False, True),
+            ("up to ", False, False),
+        ):
             if value.startswith(word):
                 edge = middle(read(value.removeprefix(word).strip()))
                 if above:

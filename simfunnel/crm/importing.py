@@ -35,9 +35,9 @@ Mapping_ = Mapping[str, Any] | str | Path | None
 class History:
     """The deals of one export as they were known at the end of the as-of day.
 
-    `deals` has one row a deal: `id`, `created`, `closed` (NaT while open), `outcome` ('won', 'lost' or 'open'), `stage`,
-    `value` (NaN where unknown), `owner`, then the columns named in `attributes`. `observed_from` is the first day whose
-    closings are in the export: a deal that closed earlier is missing (left truncation).
+    `deals` has one row a deal: `id`, `created`, `closed` (NaT while open), `outcome` ('won', 'lost' or 'open'),
+    `stage`, `value` (NaN where unknown), `owner`, then the columns named in `attributes`. `observed_from` is the
+    first day whose closings are in the export: a deal that closed earlier is missing (left truncation).
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -55,13 +55,14 @@ class History:
         """The first moment that is not known: midnight after the as-of day."""
         return pd.Timestamp(self.as_of) + _DAY
 
-    def age(self, at: pd.Series[pd.Timestamp] | pd.Timestamp) -> pd.Series[float]:
-        """Each deal's age in days at a moment, or at a moment of its own.
+    def age(self, at: pd.Timestamp) -> pd.Series[float]:
+        """Each deal's age in days at a moment.
 
         Where the file has dates without times, a deal counts from noon of its day, so that half a day comes off.
         """
-        ages = (at - self.deals["created"]) / _DAY
-        return ages - 0.5 if self.whole_days else ages
+        since: pd.Series[Any] = self.deals["created"].rsub(at)
+        days: pd.Series[float] = since.dt.total_seconds() / 86400
+        return days - 0.5 if self.whole_days else days
 
     def open_deals(self) -> pd.DataFrame:
         """The deals that are open at the end of the as-of day: id, stage, age (days), value, member, and attributes."""
@@ -83,8 +84,9 @@ class Export:
     """A whole file of deals, recognised and parsed, before anything is cut away.
 
     `deals` has the columns of a History and beside them: `expected` (an open deal's close date), `closed_text` and
-    `value_text` (as written), and every other column of the file as text. `last` is the last day on which the file shows
-    something happen. `leaks` maps columns that are filled in, or cleared, only when a deal ends to how that was seen.
+    `value_text` (as written), and every other column of the file as text. `last` is the last day on which the file
+    shows something happen. `leaks` maps columns that are filled in, or cleared, only when a deal ends to how that
+    was seen.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -108,7 +110,12 @@ class Export:
         known, cut_words = _cut(self, day)
         said += cut_words
         evidence = Evidence(
-            deals=known, as_of=day, others=self.others, leaks=self.leaks, beyond=self.beyond, value_late=self.value_comes_late
+            deals=known,
+            as_of=day,
+            others=self.others,
+            leaks=self.leaks,
+            beyond=self.beyond,
+            value_late=self.value_comes_late,
         )
         mended, quality = examine(evidence)
         deals = mended.deals
@@ -116,7 +123,9 @@ class Export:
             raise InputError([Fault(f"no deals that can be used were created by {day}", file=self.name)])
         attributes, deals, words = _attributes(deals, mended.others)
         return History(
-            deals=deals[["id", "created", "closed", "outcome", "stage", "value", "owner", *attributes]].reset_index(drop=True),
+            deals=deals[["id", "created", "closed", "outcome", "stage", "value", "owner", *attributes]].reset_index(
+                drop=True
+            ),
             attributes=attributes,
             as_of=day,
             observed_from=first_watched(deals, day),
@@ -133,7 +142,8 @@ def read_crm(path: str | Path, mapping: Mapping_ = None, as_of: date | str | Non
 
     Args:
         path: the file, one row a deal.
-        mapping: canonical name -> column (`{created: "Start of deal"}`), or a YAML file of such a map; it wins over the
+        mapping: canonical name -> column (`{created: "Start of deal"}`), or a YAML file of such a map; it wins over
+        the
             recognised names. It may hold `stages: {won: [names], lost: [names]}`.
         as_of: the last day that is known; the file's own last day unless said.
 
@@ -148,14 +158,13 @@ def read_export(path: str | Path, mapping: Mapping_ = None) -> Export:
     file = Path(path)
     table = read_table(file)
     columns, stages = _recognise(table, file, _read_map(mapping))
-    if table.empty:
-        raise InputError([Fault("no deals: the file has a header and no rows", file=str(file))])
     said = [_columns_in_words(columns, table)]
     gone = columns.get("deleted")
     if gone:
-        deleted = table[gone].map(truth)
-        said += [f"{int(deleted.sum()):,} rows are marked as deleted ('{gone}') and left out"] if deleted.any() else []
-        table = table[~deleted]
+        deleted = table[gone].map(truth).astype(bool) said += [f"{int(deleted.sum()):,} rows are marked as deleted
+        ('{gone}') and left out"] if deleted.any() else [] table = table[~deleted]
+    if table.empty:
+        raise InputError([Fault("no deals: the file has a header, and no row that counts", file=str(file))])
     deals, others, words = _canonical(table, columns, stages, file)
     whole_days = bool(_date_only(deals["created"]) or _date_only(deals["closed"]))
     if whole_days:
@@ -166,8 +175,15 @@ def read_export(path: str | Path, mapping: Mapping_ = None) -> Export:
     if late:
         words.append("values are filled in only when a deal closes, so an open deal's value is unknown")
     return Export(
-        deals=deals, others=others, leaks=leaks(deals, others), value_comes_late=late, last=last, beyond=beyond,
-        whole_days=whole_days, name=file.name, assumptions=tuple(said + words),
+        deals=deals,
+        others=others,
+        leaks=leaks(deals, others),
+        value_comes_late=late,
+        last=last,
+        beyond=beyond,
+        whole_days=whole_days,
+        name=file.name,
+        assumptions=tuple(said + words),
     )
 
 
@@ -182,7 +198,8 @@ def _read_map(mapping: Mapping_) -> dict[str, Any]:
     tree = parse(read_text(Path(where)), where).tree if where else dict(mapping)  # type: ignore[arg-type]
     faults = [
         Fault(not_among(key, "part of a deal in a column map", [*ALIASES, "stages"]), file=where)
-        for key in tree if key not in ALIASES and key != "stages"
+        for key in tree
+        if key not in ALIASES and key != "stages"
     ]
     stages = tree.get("stages") or {}
     if not isinstance(stages, Mapping) or not set(stages) <= {"won", "lost"}:
@@ -211,14 +228,19 @@ def _recognise(table: pd.DataFrame, file: Path, mapping: dict[str, Any]) -> tupl
         need = "; ".join(f"'{name}' ({REQUIRED[name]})" for name in missing)
         known = ", ".join(f"{name}: {column}" for name, column in columns.items()) or "none"
         example = "\n".join(f"  {name}: <its column>" for name in missing)
-        faults.append(Fault(
-            f"no column was recognised for {need}. The file's columns: {', '.join(table.columns)}. Recognised: {known}. "
-            f"Say which column it is in a file map.yaml and give it with --map map.yaml:\n{example}",
-            file=str(file),
-        ))
+        faults.append(
+            Fault(
+                f"no column was recognised for {need}. The file's columns: {', '.join(table.columns)}. Recognised: {known}. "
+                f"Say which column it is in a file map.yaml and give it with --map map.yaml:\n{example}",
+                file=str(file),
+            )
+        )
     if faults:
         raise InputError(faults)
-    stages = {k: {normal(n) for n in ([v] if isinstance(v, str) else v or [])} for k, v in (mapping.get("stages") or {}).items()}
+    stages = {
+        k: {normal(n) for n in ([v] if isinstance(v, str) else v or [])}
+        for k, v in (mapping.get("stages") or {}).items()
+    }
     return columns, stages
 
 
@@ -235,13 +257,14 @@ def _canonical(
     table: pd.DataFrame, columns: dict[str, str], stages: dict[str, set[str]], file: Path
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """The deals with canonical columns in front, the names of all the others, and what was assumed."""
-    nothing = pd.Series(np.nan, index=table.index, dtype="str")
-    text = {name: table[columns[name]] if name in columns else nothing for name in ALIASES}
+    nothing: pd.Series[Any] = pd.Series(np.nan, index=table.index, dtype="str")
+    text: dict[str, pd.Series[Any]] = {n: table[columns[n]] if n in columns else nothing for n in ALIASES}
     day_first, order = day_comes_first([text["created"], text["closed"]])
     created, closed = (read_dates(text[name], day_first=day_first) for name in ("created", "closed"))
     outcome, words = _outcomes(text, columns, stages)
     value, comma = read_numbers(text["value"])
     said = [order, *created.assumptions, *words, "commas in values are decimal" if comma else ""]
+    said += [] if words else ["nothing in the file says won or lost: every deal is taken as open"]
     if "value" not in columns:
         said.append("no column of values was found")
     if "owner" not in columns:
@@ -249,16 +272,27 @@ def _canonical(
     is_open = outcome == "open"
     if not words and bool((is_open & (closed.values <= created.values.max())).any()):
         names = ", ".join(sorted(text["stage"].dropna().unique())[:12])
-        raise InputError([Fault(
-            f"deals have close dates, but no stage name says won or lost; stages found: {names}. Say which they are in a "
-            "file map.yaml and give it with --map map.yaml:\n  stages: {won: [...], lost: [...]}",
-            file=str(file),
-        )])
+        raise InputError(
+            [
+                Fault(
+                    f"deals have close dates, but no stage name says won or lost; stages found: {names}. Say which they are in a "
+                    "file map.yaml and give it with --map map.yaml:\n  stages: {won: [...], lost: [...]}",
+                    file=str(file),
+                )
+            ]
+        )
     ids = text["id"] if "id" in columns else pd.Series([f"row {n}" for n in range(2, len(table) + 2)], table.index)
     canonical = {
-        "id": ids.fillna("").str.strip(), "created": created.values, "closed": closed.values.where(~is_open),
-        "outcome": outcome, "stage": text["stage"].str.strip(), "value": value, "owner": text["owner"].str.strip(),
-        "expected": closed.values.where(is_open), "created_text": text["created"], "closed_text": text["closed"].where(~is_open),
+        "id": ids.fillna("").str.strip(),
+        "created": created.values,
+        "closed": closed.values.where(~is_open),
+        "outcome": outcome,
+        "stage": text["stage"].str.strip(),
+        "value": value,
+        "owner": text["owner"].str.strip(),
+        "expected": closed.values.where(is_open),
+        "created_text": text["created"],
+        "closed_text": text["closed"].where(~is_open),
         "value_text": text["value"],
     }
     renamed = {name: name if name not in canonical and name not in _OWN else f"crm {name}" for name in table.columns}
@@ -269,30 +303,32 @@ def _canonical(
 
 
 def _outcomes(
-    text: dict[str, pd.Series[str]], columns: dict[str, str], stages: dict[str, set[str]]
-) -> tuple[pd.Series[str], list[str]]:
+    text: dict[str, pd.Series[Any]], columns: dict[str, str], stages: dict[str, set[str]]
+) -> tuple[pd.Series[Any], list[str]]:
     """Each deal's outcome, and a sentence on how it was told; none where nothing says won or lost."""
     names = text["stage" if stages or "outcome" not in columns else "outcome"]
     by_name = _names_to_outcomes(names, stages)
-    told = names.map(by_name).fillna("open").astype("str")
+    told = pd.Series([by_name.get(name, "open") for name in names], index=names.index, dtype="str")
     flagged = [columns[n] for n in ("is_closed", "is_won", "is_lost") if n in columns]
     if stages or not flagged:
         groups = {o: [f"'{n}'" for n, found in by_name.items() if found == o] for o in ("won", "lost", "open")}
         if not stages and not groups["won"] and not groups["lost"]:
             return told, []
-        parts = [f"{o}: {', '.join(members[:12]) or 'none'} ({int((told == o).sum()):,})" for o, members in groups.items()]
-        return told, [f"outcomes are told by name; {'; '.join(parts)}"]
-    won = text["is_won"].map(truth) if "is_won" in columns else told == "won"
-    lost = text["is_lost"].map(truth) if "is_lost" in columns else told == "lost"
+        parts = [
+            f"{o}: {', '.join(members[:12]) or 'none'} ({int((told == o).sum()):,})" for o, members in groups.items()
+        ]
+        return told, [f"outcomes are told by name; in the whole file, {'; '.join(parts)}"]
+    won = text["is_won"].map(truth).astype(bool) if "is_won" in columns else told == "won"
+    lost = text["is_lost"].map(truth).astype(bool) if "is_lost" in columns else told == "lost"
     if "is_closed" in columns:
-        closed = text["is_closed"].map(truth)
+        closed = text["is_closed"].map(truth).astype(bool)
         won, lost = won & closed, closed & ~won
     outcome = pd.Series(np.where(won, "won", np.where(lost, "lost", "open")), index=names.index, dtype="str")
     counts = ", ".join(f"{int((outcome == o).sum()):,} {o}" for o in ("won", "lost", "open"))
-    return outcome, [f"outcomes are told by the flags {', '.join(flagged)}: {counts}"]
+    return outcome, [f"outcomes are told by the flags {', '.join(flagged)}; in the whole file, {counts}"]
 
 
-def _names_to_outcomes(names: pd.Series[str], stages: dict[str, set[str]]) -> dict[str, str]:
+def _names_to_outcomes(names: pd.Series[Any], stages: dict[str, set[str]]) -> dict[str, str]:
     """Each stage name's outcome: as the map says, else as the name says."""
     found = [str(name) for name in names.dropna().unique()]
     if not stages:
@@ -300,9 +336,9 @@ def _names_to_outcomes(names: pd.Series[str], stages: dict[str, set[str]]) -> di
     return {name: next((o for o, said in stages.items() if normal(name) in said), "open") for name in found}
 
 
-def _date_only(moments: pd.Series[pd.Timestamp]) -> bool:
+def _date_only(moments: pd.Series[Any]) -> bool:
     known = moments.dropna()
-    return bool((known == known.dt.normalize()).all())
+    return not known.empty and bool((known == known.dt.normalize()).all())
 
 
 def _last_day(deals: pd.DataFrame) -> tuple[date, pd.DataFrame]:
@@ -345,8 +381,9 @@ def _read_day(value: date | str) -> date:
 def _cut(export: Export, day: date) -> tuple[pd.DataFrame, list[str]]:
     """The deals as they were known at the end of `day`, and what that took away.
 
-    Deals created later go. Deals closed later are open again: no outcome, no closing date, the stage's name unknown,
-    and no value if values come only with the closing. Expected closing dates may have been moved since, so they go too.
+    Deals created later go. Deals closed later are open again: no outcome, no closing date, the stage's name
+    unknown, and no value if values come only with the closing. Expected closing dates may have been moved since, so
+    they go too.
     """
     end = pd.Timestamp(day) + _DAY
     later = export.deals["created"] >= end

@@ -1,7 +1,7 @@
 """What can't be trusted in an export, what was done about it, and which way the rest may still be off.
 
-Each check is one small function in `CHECKS`: it looks at the evidence and returns a trouble together with the evidence
-mended, or None. To add a check, write its function and list it.
+Each check is one small function in `CHECKS`: it looks at the evidence and returns a trouble together with the
+evidence mended, or None. To add a check, write its function and list it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Trouble:
     examples: tuple[str, ...]
     action: str
     bias: str
+    of: str = "deals"
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ class QualityReport:
         """The report as a person reads it."""
         if not self.troubles:
             return f"Data quality: no trouble found in {self.deals:,} deals."
-        lines = [f"Data quality: {len(self.troubles)} troubles in {self.deals:,} deals"]
+        some = "1 trouble" if len(self.troubles) == 1 else f"{len(self.troubles)} troubles"
+        lines = [f"Data quality: {some} in {self.deals:,} deals"]
         for trouble in self.troubles:
-            shown = f" ({trouble.share:.1%})" if trouble.share < 1 else ""
+            shown = f" ({trouble.share:.1%} of {trouble.of})" if 0 < trouble.share < 1 else ""
             examples = f", for example {', '.join(trouble.examples)}" if trouble.examples else ""
             lines += [f"- {trouble.name}: {trouble.count:,}{shown}{examples}", f"    done: {trouble.action}"]
             lines += [f"    mind: {trouble.bias}"] if trouble.bias else []
@@ -76,7 +78,7 @@ class Evidence:
     beyond: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     value_late: bool = False
 
-    def without(self, rows: pd.Series[bool]) -> Evidence:
+    def without(self, rows: pd.Series[Any]) -> Evidence:
         """The same without some deals."""
         return replace(self, deals=self.deals[~rows])
 
@@ -84,7 +86,7 @@ class Evidence:
         """The same with some columns replaced."""
         return replace(self, deals=self.deals.assign(**columns))
 
-    def is_(self, *outcomes: str) -> pd.Series[bool]:
+    def is_(self, *outcomes: str) -> pd.Series[Any]:
         """Which deals have one of these outcomes."""
         return self.deals["outcome"].isin(outcomes)
 
@@ -105,7 +107,7 @@ def examine(evidence: Evidence) -> tuple[Evidence, QualityReport]:
     return evidence, QualityReport(tuple(troubles), deals)
 
 
-def _among(evidence: Evidence, rows: pd.Series[bool], name: str, action: str, bias: str, show: str = "id") -> Trouble:
+def _among(evidence: Evidence, rows: pd.Series[Any], name: str, action: str, bias: str, show: str = "id") -> Trouble:
     """A trouble that some deals have, with the first of them as examples."""
     shown = evidence.deals.loc[rows, show].dropna().head(3)
     examples = tuple(str(value.date() if isinstance(value, pd.Timestamp) else value) for value in shown)
@@ -131,10 +133,12 @@ def slipped_dates(evidence: Evidence) -> Found:
     rows = evidence.beyond
     if rows.empty:
         return None
-    stamps = rows["created"].where(rows["created"] > rows["created"].median() + pd.Timedelta(days=366), rows["closed"])
+    stamps = rows[["created", "closed"]].max(axis=1)
     examples = tuple(f"{i} ({s.date()})" for i, s in zip(rows["id"].head(3), stamps.head(3), strict=True))
     action = "not used to tell where the data end; what comes after the as-of date is cut away"
-    trouble = Trouble("dates far in the future", len(rows), len(rows) / max(1, len(evidence.deals)), examples, action, "")
+    trouble = Trouble(
+        "dates far in the future", len(rows), len(rows) / max(1, len(evidence.deals)), examples, action, ""
+    )
     return trouble, evidence
 
 
@@ -153,7 +157,9 @@ def no_id(evidence: Evidence) -> Found:
     rows = evidence.deals["id"] == ""
     if not rows.any():
         return None
-    named = evidence.deals["id"].where(~rows, "row " + pd.Series(evidence.deals.index + 2, evidence.deals.index).astype("str"))
+    named = evidence.deals["id"].where(
+        ~rows, "row " + pd.Series(evidence.deals.index + 2, evidence.deals.index).astype("str")
+    )
     trouble = _among(evidence, rows, "deals without an id", "named after their row in the file", "", "created")
     return trouble, evidence.changed(id=named)
 
@@ -217,7 +223,9 @@ def won_worth_nothing(evidence: Evidence) -> Found:
         return None
     mended = evidence.changed(value=evidence.deals["value"].where(~rows))
     bias = "bookings are too high if these deals were truly free"
-    return _among(evidence, rows, "won deals with no value", "taken as unknown, worth what other wins are", bias), mended
+    return _among(
+        evidence, rows, "won deals with no value", "taken as unknown, worth what other wins are", bias
+    ), mended
 
 
 # --- open deals -------------------------------------------------------------------------------------------------------
@@ -293,10 +301,10 @@ def truncated(evidence: Evidence) -> Found:
 def first_watched(deals: pd.DataFrame, as_of: date) -> date:
     """The first day whose closings are in the export: the first closing if earlier ones must be hidden, else the start.
 
-    Let m be the time within which a quarter of the closed deals closed, and s the share of deals, created since the first
-    closing and followed for m, that closed within m. If n deals were already older than m at the first closing, then with
-    nothing hidden about n s / (1 - s) of their like should have closed before; if over 4.6 should (none seen: under 1%),
-    closings were hidden.
+    Let m be the time within which a quarter of the closed deals closed, and s the share of deals, created since the
+    first closing and followed for m, that closed within m. If n deals were already older than m at the first
+    closing, then with nothing hidden about n s / (1 - s) of their like should have closed before; if over 4.6
+    should (none seen: under 1%), closings were hidden.
     """
     start: date = deals["created"].min().date()
     closings = deals["closed"].dropna()
@@ -323,8 +331,8 @@ def first_watched(deals: pd.DataFrame, as_of: date) -> date:
 def leaks(deals: pd.DataFrame, others: Iterable[str]) -> dict[str, str]:
     """The columns that give the outcome away, and how that is seen.
 
-    Either they are empty much more often (20 points, beyond chance) for one of open and closed, or of won and lost; or
-    they have a value that only won, or only lost, deals have (less likely by chance than 1 in 10,000).
+    Either they are empty much more often (20 points, beyond chance) for one of open and closed, or of won and lost;
+    or they have a value that only won, or only lost, deals have (less likely by chance than 1 in 10,000).
     """
     closed = deals["outcome"] != "open"
     won = deals["outcome"] == "won"
@@ -341,7 +349,7 @@ def leaks(deals: pd.DataFrame, others: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _emptier(column: pd.Series[str], group: pd.Series[bool], outside: str, inside: str) -> str:
+def _emptier(column: pd.Series[Any], group: pd.Series[Any], outside: str, inside: str) -> str:
     """Words on how much more often cells are empty outside a group than inside, or '' where it may be chance."""
     n_in, n_out = int(group.sum()), int((~group).sum())
     if min(n_in, n_out) < 5:
@@ -354,7 +362,7 @@ def _emptier(column: pd.Series[str], group: pd.Series[bool], outside: str, insid
     return f"empty for {a:.0%} of {outside}, {b:.0%} of {inside}"
 
 
-def _one_sided(column: pd.Series[str], won: pd.Series[bool]) -> str:
+def _one_sided(column: pd.Series[Any], won: pd.Series[Any]) -> str:
     """Words on a value that only won or only lost deals have, or ''."""
     base = float(won.mean()) if len(won) else 0.0
     if not 0 < base < 1:
@@ -364,27 +372,31 @@ def _one_sided(column: pd.Series[str], won: pd.Series[bool]) -> str:
     if pure.empty or pure.max() < 10:
         return ""
     level = str(pure.idxmax())
-    is_won = bool(counts.loc[level, True] > 0)
+    is_won = bool(counts[True][level])
     chance = (base if is_won else 1 - base) ** float(pure.max()) * len(counts)
     return f"'{level}' is found on {'won' if is_won else 'lost'} deals alone" if chance < 1e-4 else ""
 
 
 def leaking_columns(evidence: Evidence) -> Found:
     """Columns that give the outcome away are no attributes."""
-    found = {**leaks(evidence.deals, evidence.others), **{k: v for k, v in evidence.leaks.items() if k in evidence.others}}
+    found = {
+        **leaks(evidence.deals, evidence.others),
+        **{k: v for k, v in evidence.leaks.items() if k in evidence.others},
+    }
     if not found:
         return None
     examples = tuple(f"{name} ({said})" for name, said in list(found.items())[:3])
     action = f"not used as attributes: {', '.join(found)}"
     bias = "they are set or cleared when a deal ends, so a forecast may not look at them"
-    trouble = Trouble("columns that give the outcome away", len(found), len(found) / len(evidence.others), examples, action, bias)
+    share = len(found) / len(evidence.others)
+    trouble = Trouble("columns that give the outcome away", len(found), share, examples, action, bias, of="columns")
     return trouble, replace(evidence, others=tuple(name for name in evidence.others if name not in found))
 
 
 def nearly_equal_names(evidence: Evidence) -> Found:
     """Spellings of one name: the same letters and digits, or one letter off in a long word and much rarer."""
     merged: dict[str, str] = {}
-    changed: dict[str, pd.Series[str]] = {}
+    changed: dict[str, pd.Series[Any]] = {}
     touched = pd.Series(False, index=evidence.deals.index)
     for name in ("owner", *evidence.others):
         counts = evidence.deals[name].str.strip().value_counts()
@@ -395,12 +407,16 @@ def nearly_equal_names(evidence: Evidence) -> Found:
             column = evidence.deals[name].str.strip()
             rows = column.isin(list(twins))
             touched |= rows
-            changed[name] = column.map(lambda text, twins=twins: twins.get(text, text), na_action="ignore").astype("str")
+            changed[name] = column.map(lambda text, twins=twins: twins.get(text, text), na_action="ignore").astype(
+                "str"
+            )
             merged |= {f"{name}: {rare}": usual for rare, usual in twins.items()}
     if not merged:
         return None
     examples = tuple(f"{rare} -> {usual}" for rare, usual in list(merged.items())[:3])
-    action = f"taken for the more frequent spelling: {'; '.join(f'{rare} -> {usual}' for rare, usual in merged.items())}"
+    action = (
+        f"taken for the more frequent spelling: {'; '.join(f'{rare} -> {usual}' for rare, usual in merged.items())}"
+    )
     trouble = Trouble("names that nearly match", int(touched.sum()), float(touched.mean()), examples, action, "")
     return trouble, evidence.changed(**changed)
 

@@ -7,6 +7,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -14,17 +15,18 @@ import pandas as pd
 
 from simfunnel.errors import Fault, InputError
 
-EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`, which may be North America
-_YEARS = (1970, 2100)  # a date outside is a placeholder (1900-01-01, 9999-12-31) or a slip
-_NUMERIC_DATE = r"^(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([AaPp])?\.?[Mm]?\.?)?$"
-_NAMED_MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y")
+EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`, which may be North
+America _YEARS = (1970, 2100)  # a date outside is a placeholder (1900-01-01, 9999-12-31) or a slip _CLOCK = r"(?:[
+T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([AaPp])?\.?[Mm]?\.?)?" _NUMERIC_DATE =
+rf"^(\d{{1,4}})[/.\-](\d{{1,2}})[/.\-](\d{{1,4}}){_CLOCK}$" _NAMED_MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B
+%d %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """A file's columns as text, missing cells as NaN; the header stripped of blanks.
 
-    Takes CSV (comma, semicolon, tab or bar), Parquet, and Excel where openpyxl is installed. Raises InputError where the
-    file isn't there, isn't what its name says, isn't UTF-8, or has no header.
+    Takes CSV (comma, semicolon, tab or bar), Parquet, and Excel where openpyxl is installed. Raises InputError where
+    the file isn't there, isn't what its name says, isn't UTF-8, or has no header.
     """
     file = Path(path)
     readers = {".parquet": _parquet, ".pq": _parquet, ".xlsx": _excel, ".xlsm": _excel}
@@ -70,7 +72,7 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     text = {}
     for name, column in table.items():
         written = column.map(str, na_action="ignore")
-        text[name] = written.astype("str").where(column.notna()).replace(EMPTY, np.nan)
+        text[name] = written.astype("str").where(column.notna() & ~written.isin(EMPTY))
     return pd.DataFrame(text, index=table.index, dtype="str")
 
 
@@ -95,8 +97,13 @@ def _csv(file: Path) -> pd.DataFrame:
     separator = _separator(text)
     try:
         return pd.read_csv(
-            io.StringIO(text), sep=separator, dtype="str", keep_default_na=False, na_values=EMPTY,
-            skipinitialspace=True, index_col=False,
+            io.StringIO(text),
+            sep=separator,
+            dtype="str",
+            keep_default_na=False,
+            na_values=EMPTY,
+            skipinitialspace=True,
+            index_col=False,
         )
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         raise _fault(file, f"is no regular CSV: {str(error).strip()}") from error
@@ -112,12 +119,12 @@ def _separator(text: str) -> str:
 class Dates:
     """Dates read from text: `values` (NaT where there is none), where text was no date, and what was assumed."""
 
-    values: pd.Series[pd.Timestamp]
-    faulty: pd.Series[bool]
+    values: pd.Series[Any]
+    faulty: pd.Series[Any]
     assumptions: tuple[str, ...] = ()
 
 
-def read_dates(text: pd.Series[str], *, day_first: bool = False) -> Dates:
+def read_dates(text: pd.Series[Any], *, day_first: bool = False) -> Dates:
     """Dates from a column of text: ISO, else day, month and year in some order, named months, or Unix seconds.
 
     `day_first` decides where a column leaves the order of day and month open (`03/04/2017`): see `day_comes_first`. A
@@ -145,14 +152,15 @@ def read_dates(text: pd.Series[str], *, day_first: bool = False) -> Dates:
     return Dates(values, clean.notna() & values.isna(), tuple(said))
 
 
-def _unix(text: pd.Series[str], _: bool) -> pd.Series[pd.Timestamp]:
+def _unix(text: pd.Series[Any], _: bool) -> pd.Series[Any]:
     """Seconds (10 digits) or milliseconds (13 digits) since 1970."""
     digits = text[text.str.fullmatch(r"\d{10}|\d{13}")]
-    seconds = digits.astype("int64") / np.where(digits.str.len() == 13, 1000, 1)
-    return pd.to_datetime(seconds, unit="s").astype("datetime64[us]")
+    seconds: pd.Series[Any] = digits.astype("int64") / np.where(digits.str.len() == 13, 1000, 1)
+    stamps: pd.Series[Any] = pd.to_datetime(seconds, unit="s")
+    return stamps.astype("datetime64[us]")
 
 
-def _numeric(text: pd.Series[str], day_first: bool) -> pd.Series[pd.Timestamp]:
+def _numeric(text: pd.Series[Any], day_first: bool) -> pd.Series[Any]:
     """`31/12/2017`, `12-31-17 08:55 PM`, `2017/12/31`: the year is the part of four digits, or the last."""
     parts = text.str.extract(_NUMERIC_DATE).dropna(subset=[0])
     year_first = parts[0].str.len() == 4
@@ -164,17 +172,23 @@ def _numeric(text: pd.Series[str], day_first: bool) -> pd.Series[pd.Timestamp]:
     half = parts[6].str.lower()
     hour = hour.where(half.isna(), hour % 12 + 12 * (half == "p"))
     stamps = pd.to_datetime(
-        pd.DataFrame({
-            "year": np.where(year < 100, year + 2000, year), "month": month, "day": day_at,
-            "hour": hour.to_numpy(), "minute": parts[4].fillna("0").astype("int64").to_numpy(),
-            "second": parts[5].fillna("0").astype("int64").to_numpy(),
-        }, index=parts.index),
+        pd.DataFrame(
+            {
+                "year": np.where(year < 100, year + 2000, year),
+                "month": month,
+                "day": day_at,
+                "hour": hour.to_numpy(),
+                "minute": parts[4].fillna("0").astype("int64").to_numpy(),
+                "second": parts[5].fillna("0").astype("int64").to_numpy(),
+            },
+            index=parts.index,
+        ),
         errors="coerce",
     )
     return stamps.dropna().astype("datetime64[us]")
 
 
-def _named(text: pd.Series[str], _: bool) -> pd.Series[pd.Timestamp]:
+def _named(text: pd.Series[Any], _: bool) -> pd.Series[Any]:
     """`3 Mar 2017`, `March 3, 2017`, with or without a time behind."""
     bare = text.str.replace(r"[ T]+\d{1,2}:\d{2}(:\d{2})?(\.\d+)?( ?[AaPp][Mm])?$", "", regex=True).str.replace(",", "")
     values = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
@@ -184,11 +198,11 @@ def _named(text: pd.Series[str], _: bool) -> pd.Series[pd.Timestamp]:
     return values.dropna()
 
 
-def day_comes_first(columns: list[pd.Series[str]]) -> tuple[bool, str]:
+def day_comes_first(columns: list[pd.Series[Any]]) -> tuple[bool, str]:
     """Whether `03/04/2017` is 3 April in these columns, and a sentence where that had to be decided ('' if not).
 
-    A part above 12 must be the day; the majority of such dates decides. With none, dots mean day first (3.4.2017), and
-    slashes and dashes month first.
+    A part above 12 must be the day; the majority of such dates decides. With none, dots mean day first (3.4.2017),
+    and slashes and dashes month first.
     """
     text = pd.concat([column.dropna().str.strip() for column in columns])
     parts = text.str.extract(_NUMERIC_DATE).dropna(subset=[0])
@@ -200,14 +214,16 @@ def day_comes_first(columns: list[pd.Series[str]]) -> tuple[bool, str]:
     month_first = int((parts[1].astype(int) > 12).sum())
     if day_first != month_first:
         first = day_first > month_first
-        doubt = f"; {min(day_first, month_first):,} dates fit only the other order" if min(day_first, month_first) else ""
+        doubt = (
+            f"; {min(day_first, month_first):,} dates fit only the other order" if min(day_first, month_first) else ""
+        )
         return first, f"dates such as '{shown}' are read {'day' if first else 'month'} first{doubt}"
     first = bool(re.match(r"^\d{1,2}\.", shown))
     return first, f"dates such as '{shown}' could be day or month first; taken as {'day' if first else 'month'} first"
 
 
-def read_numbers(text: pd.Series[str]) -> tuple[pd.Series[float], bool]:
-    """Numbers from text with currency signs and thousands marks, NaN where there is none; and whether commas are decimal.
+def read_numbers(text: pd.Series[Any]) -> tuple[pd.Series[float], bool]:
+    """Numbers from text with currency signs and thousands marks (else NaN), and whether commas are decimal.
 
     Commas are taken as decimal where some number has one followed by one or two digits at its end and no number has a
     dot there.
@@ -215,7 +231,9 @@ def read_numbers(text: pd.Series[str]) -> tuple[pd.Series[float], bool]:
     clean = text.str.replace(r"[^\d.,()\-eE]", "", regex=True).str.replace(r"^[eE]+|[eE]+$", "", regex=True)
     negative = clean.str.match(r"^\(.*\)$").fillna(False).astype(bool)
     clean = clean.str.strip("()")
-    comma = bool(clean.str.contains(r",\d{1,2}$", na=False).any() and not clean.str.contains(r"\.\d{1,2}$", na=False).any())
+    comma = bool(
+        clean.str.contains(r",\d{1,2}$", na=False).any() and not clean.str.contains(r"\.\d{1,2}$", na=False).any()
+    )
     clean = clean.str.replace("." if comma else ",", "", regex=False)
     numbers = pd.to_numeric(clean.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
     return numbers.where(np.isfinite(numbers)).where(~negative, -numbers), comma

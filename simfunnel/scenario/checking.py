@@ -208,7 +208,10 @@ def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
         if "arrivals" in effect:
             for name, _ in _items(effect.get("when")):
                 if name not in DATED:
-                    yield (*path, "when", name), f"an effect on arrivals can look at the date only ({', '.join(DATED)}), not at {name}"
+                    yield (
+                        (*path, "when", name),
+                        f"an effect on arrivals can look at the date only ({', '.join(DATED)}), not at {name}",
+                    )
         if effect.get("per") in ("touches", "visits") and "value" in effect:
             yield (*path, "per"), "a value is drawn at birth, before any touch or visit"
 
@@ -255,9 +258,12 @@ def _chances_sum(tree: Tree) -> Iterator[Finding]:
         elif total > 1 + 1e-9 and (rest or not any(isinstance(c, Uncertain) for c in said)):
             yield path, f"the chances sum to {total:.6g} ({total:.1%}), which is more than 100%"
         elif not rest and abs(total - 1) > 0.005 and not any(isinstance(c, Uncertain) for c in said):
-            yield path, (
-                f"the chances sum to {total:.1%}, not to 100%; leave one chance out to make it the rest, "
-                f"or add {STAYS}: {{chance: {1 - total:.1%}}} for those who never leave"
+            yield (
+                path,
+                (
+                    f"the chances sum to {total:.1%}, not to 100%; leave one chance out to make it the rest, "
+                    f"or add {STAYS}: {{chance: {1 - total:.1%}}} for those who never leave"
+                ),
             )
         way = stage.exits.get(STAYS)
         if way and not (way.after.is_constant and way.after.mean() == 0):

@@ -65,7 +65,9 @@ def member_names(team: str, spec: ScenarioSpec) -> tuple[str, ...]:
     for member in said.members:
         for k in range(member.count):
             alone = member.name and member.count == 1
-            names.append(str(member.name) if alone else f"{member.name} {k + 1}" if member.name else f"{team} {len(names) + 1}")
+            names.append(
+                str(member.name) if alone else f"{member.name} {k + 1}" if member.name else f"{team} {len(names) + 1}"
+            )
     return tuple(names)
 
 
@@ -135,7 +137,9 @@ def _dates(one: object, start: date) -> Interval:
         try:
             return float((date.fromisoformat(part.strip()) - start) / timedelta(days=1))
         except ValueError:
-            raise ValueError(f"date: '{one}' is not known; write '2026-11-01 to 2026-12-15', 'from …' or 'until …'") from None
+            raise ValueError(
+                f"date: '{one}' is not known; write '2026-11-01 to 2026-12-15', 'from …' or 'until …'"
+            ) from None
 
     if text.startswith("from "):
         return Interval(day(text.removeprefix("from ")), math.inf)
@@ -146,4 +150,3 @@ def _dates(one: object, start: date) -> Interval:
     if begin >= end:
         raise ValueError(f"date: '{one}' runs backwards")
     return Interval(begin, end)
-

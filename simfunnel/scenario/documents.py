@@ -63,7 +63,9 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         near = _neighbour(path)
-        raise InputError([Fault("no such file" + (f". Did you mean '{near}'?" if near else ""), file=str(path))]) from None
+        raise InputError(
+            [Fault("no such file" + (f". Did you mean '{near}'?" if near else ""), file=str(path))]
+        ) from None
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 text (byte {error.start + 1}); save it as UTF-8"
         raise InputError([Fault(message, file=str(path))]) from None
@@ -88,7 +90,9 @@ def parse(text: str, file: str) -> Document:
     if node is None:
         raise InputError([Fault("is empty", file=file)])
     if not isinstance(node, yaml.MappingNode):
-        raise InputError([Fault("is no scenario: it must begin with keys such as name:, start:, sources:, stages:", file=file)])
+        raise InputError(
+            [Fault("is no scenario: it must begin with keys such as name:, start:, sources:, stages:", file=file)]
+        )
     faults: list[Fault] = []
     document = Document({})
     document.tree = _build(node, (), document.places, file, faults)
@@ -178,4 +182,6 @@ class _Dumper(yaml.SafeDumper):
 
 def dump(tree: Mapping[str, Any]) -> str:
     """A tree as YAML that `parse` reads back to the same tree."""
-    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    return yaml.dump(
+        dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )

@@ -107,7 +107,9 @@ def _flattened(document: Document, folder: Path, above: tuple[Path, ...]) -> Doc
         raise InputError([document.fault(("override",), "override must hold keys, as the scenario itself does")])
     clash = sorted(set(tree) & set(over or {}))
     if clash:
-        raise InputError([document.fault((clash[0],), f"'{clash[0]}' stands both in the file and in override; keep one")])
+        raise InputError(
+            [document.fault((clash[0],), f"'{clash[0]}' stands both in the file and in override; keep one")]
+        )
     result = Document(tree, dict(document.places))
     if base_name is not None:
         base_path = folder / str(base_name)
@@ -145,7 +147,9 @@ def _merge_named(base: list[Any], over: Mapping[str, Any]) -> list[Any]:
     """A list whose items have names, with the named ones changed, taken away or added."""
     result = list(base)
     for name, change in over.items():
-        found = next((k for k, item in enumerate(result) if isinstance(item, Mapping) and item.get("name") == name), None)
+        found = next(
+            (k for k, item in enumerate(result) if isinstance(item, Mapping) and item.get("name") == name), None
+        )
         if found is None:
             result += [] if change is None else [{"name": name, **change}]
         elif change is None:
@@ -176,11 +180,15 @@ def _dotted(tree: Mapping[str, Any], key: str) -> tuple[str, ...]:
         is_last = len(rest) == len(name)
         if not names and not is_last:
             known = list(here) if isinstance(here, Mapping) else []
-            raise InputError(f"override '{key}': {not_among(name, 'part of ' + ('.'.join(path) or 'the scenario'), known)}")
+            raise InputError(
+                f"override '{key}': {not_among(name, 'part of ' + ('.'.join(path) or 'the scenario'), known)}"
+            )
         if not names and is_last and isinstance(here, Mapping):
             meant = nearest(name, here)
             if meant and len(path) <= 1:
-                raise InputError(f"override '{key}': {not_among(name, 'part of ' + ('.'.join(path) or 'the scenario'), here)}")
+                raise InputError(
+                    f"override '{key}': {not_among(name, 'part of ' + ('.'.join(path) or 'the scenario'), here)}"
+                )
         path.append(name)
         here = here.get(name) if isinstance(here, Mapping) else None
         rest = rest[len(name) + 1 :]
@@ -253,7 +261,9 @@ def _deals(node: Mapping[str, Any], rows: list[dict[str, str]], names: list[str]
             deal["value"] = _number(row["value"])
         if row.get("member"):
             deal["member"] = row["member"]
-        others = {n: _number(row[n]) for n in names if n not in ("id", "stage", "age", "value", "member") and row.get(n)}
+        others = {
+            n: _number(row[n]) for n in names if n not in ("id", "stage", "age", "value", "member") and row.get(n)
+        }
         deals.append(deal | ({"attributes": others} if others else {}))
     return deals
 
@@ -310,7 +320,9 @@ def _keys_at(loc: tuple[str | int, ...]) -> list[str]:
             here = named[str(part)].annotation
         else:
             arguments = typing.get_args(here)
-            here = arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments[0] if arguments else None)
+            here = (
+                arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments[0] if arguments else None)
+            )
     model = _model_in(here)
     return [f.alias or n for n, f in model.model_fields.items()] if model else []
 

@@ -104,7 +104,10 @@ def _read_money(value: object) -> Money:
 
 
 Booking = Annotated[
-    Money, *_read(_read_money, {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["value", "5% of value", "12k"]}]})
+    Money,
+    *_read(
+        _read_money, {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["value", "5% of value", "12k"]}]}
+    ),
 ]
 
 
@@ -133,7 +136,10 @@ def _read_source_cost(value: object) -> SourceCost:
 
 Spending = Annotated[
     SourceCost,
-    *_read(_read_source_cost, {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["85 each", "2000 per month"]}]}),
+    *_read(
+        _read_source_cost,
+        {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["85 each", "2000 per month"]}]},
+    ),
 ]
 
 
@@ -203,7 +209,9 @@ def _reader_of_drawn(reader: Callable[[object], Number]) -> Callable[[object], D
         if isinstance(value, Mapping) and "by" in value:
             strange = set(value) - {"by", "cases"}
             if strange or not isinstance(value.get("cases"), Mapping) or not value["cases"]:
-                raise ValueError("write {by: …, cases: {name: …}}" + (f"; unknown: {', '.join(strange)}" if strange else ""))
+                raise ValueError(
+                    "write {by: …, cases: {name: …}}" + (f"; unknown: {', '.join(strange)}" if strange else "")
+                )
             cases = {str(k): _read_drawn(v, reader) for k, v in value["cases"].items()}
             if len({isinstance(c, Shares) for c in cases.values()}) > 1:
                 raise ValueError("every case must be of one kind: shares of categories, or a number")
@@ -213,7 +221,10 @@ def _reader_of_drawn(reader: Callable[[object], Number]) -> Callable[[object], D
     return read
 
 
-_DRAWN = {"type": ["object", "number", "string"], "examples": [{"smb": "70%", "mid": "30%"}, {"poisson": 3}, {"by": "source", "cases": {}}]}
+_DRAWN = {
+    "type": ["object", "number", "string"],
+    "examples": [{"smb": "70%", "mid": "30%"}, {"poisson": 3}, {"by": "source", "cases": {}}],
+}
 AttributeSpec = Annotated[Drawn, *_read(_reader_of_drawn(units.read_number), _DRAWN)]
 ValueSpec = Annotated[Drawn, *_read(_reader_of_drawn(units.read_amount), _DRAWN)]
 
@@ -231,7 +242,9 @@ def _read_calendar(value: object) -> Calendar:
     if value == "always":
         return ALWAYS
     if not isinstance(value, Mapping):
-        raise ValueError(f"'{value}' is no calendar; write {{days: Mon-Fri, hours: \"09:00-17:00\", holidays: US}} or always")
+        raise ValueError(
+            f"'{value}' is no calendar; write {{days: Mon-Fri, hours: \"09:00-17:00\", holidays: US}} or always"
+        )
     strange = [k for k in value if k not in ("days", "hours", "holidays")]
     if strange:
         raise ValueError(not_among(strange[0], "key of a calendar", ("days", "hours", "holidays")))
@@ -314,9 +327,13 @@ class OpenDeal(Spec):
 class SourceSpec(Spec):
     """Where prospects come from. A source with neither rate, list nor deals is filled by referrals."""
 
-    rate: Annotated[RateSteps | None, *_read(_read_rate_steps, {"type": ["string", "object"], "examples": ["12 per day"]})] = None
+    rate: Annotated[
+        RateSteps | None, *_read(_read_rate_steps, {"type": ["string", "object"], "examples": ["12 per day"]})
+    ] = None
     """How many come: `12 per day`, `40 per week`, `8 per working day`, or by date {2026-10-01: 12 per day, …}."""
-    weekday: Annotated[dict[int, Number], *_read(_read_by_name(lambda n: read_days(n)[0]), _BY_NAME)] = Field(default_factory=dict)
+    weekday: Annotated[dict[int, Number], *_read(_read_by_name(lambda n: read_days(n)[0]), _BY_NAME)] = Field(
+        default_factory=dict
+    )
     """Factors on the rate by day of the week, such as {Sat: x0.2, Sun: x0}."""
     season: Annotated[dict[int, Number], *_read(_read_by_name(read_month), _BY_NAME)] = Field(default_factory=dict)
     """Factors on the rate by month, such as {Dec: x0.5}."""

@@ -1,0 +1,1 @@
+"""Engines: each takes a compiled plan and returns flat records, and counts nothing."""

@@ -1,0 +1,99 @@
+"""What happened in one replication, as flat columns: prospects, moves, tasks and money.
+
+Times are days since the start. Every result is a pure function of these columns and the plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simfunnel.numerics import Floats, Ints
+
+STARTED, EXITED, LIMITED, RENEGED, ROUTED, OPENED = range(6)
+"""Why a prospect moved: it came; by an exit; at the stage's limit; tired of waiting; by a rule; it was open at the start."""
+CAUSES = ("came", "exit", "limit", "reneged", "routed", "open")
+
+BOOKED, PAID, STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST = range(6)
+"""Kinds of money; the first two come in, the others go out."""
+MONEY = ("books", "cash", "stage cost", "touch cost", "reward", "source cost")
+
+SERVED, GAVE_UP, OUT_OF_TIME, STILL_WAITING = range(4)
+"""How a task's wait ended."""
+
+
+@dataclass(frozen=True)
+class Prospects:
+    """One row a prospect, in the order in which they came; `parent` is a row, or -1; `deal` a row of the plan's deals."""
+
+    key: Ints
+    source: Ints
+    parent: Ints
+    generation: Ints
+    born: Floats
+    value: Floats
+    deal: Ints
+    attributes: Floats
+
+
+@dataclass(frozen=True)
+class Moves:
+    """One row a passage from place `origin` (-1: from outside) to place `goal`; `member` worked on it last, or -1."""
+
+    time: Floats
+    prospect: Ints
+    origin: Ints
+    goal: Ints
+    cause: Ints
+    member: Ints
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """One row a touch that was asked for.
+
+    `begun` and `ended` are NaN where nobody served; then `left` tells when the prospect stopped waiting (NaN: it still
+    waits at the horizon). A task in hand at the horizon has an `ended` beyond it.
+    """
+
+    prospect: Ints
+    stage: Ints
+    team: Ints
+    member: Ints
+    touch: Ints
+    outcome: Ints
+    asked: Floats
+    begun: Floats
+    ended: Floats
+    left: Floats
+
+
+@dataclass(frozen=True)
+class MoneyRows:
+    """One row an amount (always positive), of a kind of `MONEY`, at a stage (-1: none)."""
+
+    time: Floats
+    prospect: Ints
+    stage: Ints
+    kind: Ints
+    amount: Floats
+
+
+@dataclass(frozen=True)
+class Records:
+    """All that one replication leaves behind."""
+
+    prospects: Prospects
+    moves: Moves
+    tasks: Tasks
+    money: MoneyRows
+    events: int
+
+
+def columns(rows: list[tuple[float, ...]], types: str) -> list[np.ndarray]:
+    """Rows of mixed numbers as columns; `types` has an `i` or `f` for each."""
+    kinds = {"i": np.int64, "f": np.float64}
+    if not rows:
+        return [np.empty(0, dtype=kinds[t]) for t in types]
+    return [np.array(column, dtype=kinds[t]) for column, t in zip(zip(*rows, strict=True), types, strict=True)]

@@ -1,0 +1,497 @@
+"""From records to tables: every number that a user reads is a pure function here.
+
+A metric is one small function in `METRICS`: it takes a `View` (the records of one replication, cut into periods and
+groups) and returns an array (groups, periods). Words are those of the field: conversion rate is of a cohort entering a
+stage, win rate is won / closed, churn is a customer leaving, reneged is having left while waiting for a seller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simfunnel.engines.records import (
+    BOOKED,
+    GAVE_UP,
+    LIMITED,
+    OPENED,
+    PAID,
+    RENEGED,
+    REWARD,
+    SERVED,
+    SOURCE_COST,
+    STAGE_COST,
+    STARTED,
+    TOUCH_COST,
+    Records,
+)
+from simfunnel.errors import InputError, not_among
+from simfunnel.numerics import Floats, Ints
+from simfunnel.periods import Periods, periods
+from simfunnel.plan import LIST, NOWHERE, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Flags = np.ndarray
+
+
+@dataclass(frozen=True)
+class View:
+    """One replication, cut into periods and groups of prospects."""
+
+    records: Records
+    plan: Plan
+    periods: Periods
+    groups: tuple[str, ...]
+    group: Ints  # of each prospect
+    by: str | None = None
+    known: dict[str, Floats] = field(default_factory=dict)
+
+    def metric(self, name: str) -> Floats:
+        """A metric of this view, computed once."""
+        if name not in self.known:
+            self.known[name] = METRICS[name].of(self)
+        return self.known[name]
+
+    def sums(self, times: Floats, prospects: Ints, amounts: Floats | float = 1.0) -> Floats:
+        """Amounts added by group of the prospect and period of the time; what lies outside all periods is left out."""
+        period = self.periods.of(times)
+        inside = (period >= 0) & (times <= self.periods.edges[-1])
+        out = np.zeros((len(self.groups), len(self.periods)))
+        weights = np.broadcast_to(np.asarray(amounts, dtype=np.float64), times.shape)
+        np.add.at(out, (self.group[prospects[inside]], period[inside]), weights[inside])
+        return out
+
+    def moved(self, which: Flags, amounts: Floats | float = 1.0) -> Floats:
+        """Moves of a kind, counted (or their amounts added)."""
+        moves = self.records.moves
+        chosen = amounts if np.isscalar(amounts) else np.asarray(amounts)[which]
+        return self.sums(moves.time[which], moves.prospect[which], chosen)
+
+    def money(self, *kinds: int) -> Floats:
+        """Amounts of some kinds of money."""
+        rows = self.records.money
+        which = np.isin(rows.kind, kinds)
+        return self.sums(rows.time[which], rows.prospect[which], rows.amount[which])
+
+    def stock(self, places: Flags, amounts: Floats | float = 1.0) -> Floats:
+        """How many prospects (or how much of an amount of each) are in these places at each period's end."""
+        moves = self.records.moves
+        change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
+        weights = change * (amounts if np.isscalar(amounts) else np.asarray(amounts)[moves.prospect])
+        period = np.searchsorted(self.periods.edges[1:], moves.time, side="left")
+        out = np.zeros((len(self.groups), len(self.periods) + 1))
+        np.add.at(out, (self.group[moves.prospect], period), weights)
+        return np.cumsum(out, axis=1)[:, :-1]
+
+    def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
+        """Amounts by period that belong to no prospect: a table by group leaves them out, unless a source caused them."""
+        out = np.zeros((len(self.groups), len(self.periods)))
+        if self.by is None:
+            out[0] = amounts
+        elif self.by == "source" and source != NOWHERE:
+            out[source] = amounts
+        return out
+
+    def overlap(self, since: float, until: float) -> Floats:
+        """Days of each period that lie between two times."""
+        edges = self.periods.edges
+        return np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
+
+    @cached_property
+    def hours_of_tasks(self) -> tuple[Floats, Floats, Ints]:
+        """Of each task that was served: the member's hours of work at its begin and its end, and the member."""
+        tasks = self.records.tasks
+        served = tasks.outcome == SERVED
+        member = tasks.member[served]
+        begun, ended = tasks.begun[served].copy(), np.minimum(tasks.ended[served], self.plan.days)
+        for m in np.unique(member):
+            nodes, mine = _nodes(self.plan, int(m)), member == m
+            begun[mine], ended[mine] = np.interp(begun[mine], *nodes), np.interp(ended[mine], *nodes)
+        return begun, ended, member
+
+    @cached_property
+    def is_customer(self) -> Flags:
+        """By place: whether those there are customers."""
+        ends = len(self.plan.place_names) - self.plan.n_stages
+        return np.concatenate([self.plan.stages.customer.astype(bool), np.zeros(ends, dtype=bool)])
+
+    @cached_property
+    def is_open(self) -> Flags:
+        """By place: whether those there are open deals."""
+        places = np.arange(len(self.plan.place_names))
+        return (places < self.plan.n_stages) & ~self.is_customer
+
+    @cached_property
+    def from_customer(self) -> Flags:
+        """By move: whether it leaves a customer stage."""
+        origin = self.records.moves.origin
+        return (origin >= 0) & self.is_customer[origin]
+
+    @cached_property
+    def won(self) -> Flags:
+        """By move: whether someone becomes a customer by it."""
+        moves = self.records.moves
+        return self.is_customer[moves.goal] & ~self.from_customer & (moves.cause != OPENED)
+
+    @cached_property
+    def lost(self) -> Flags:
+        """By move: whether an open deal ends by it without a win."""
+        moves = self.records.moves
+        return (moves.origin >= 0) & ~self.from_customer & (moves.goal >= self.plan.n_stages)
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that is reported by period."""
+
+    name: str
+    unit: str
+    """`prospects`, `money`, `share` or `hours`."""
+    meaning: str
+    of: Callable[[View], Floats]
+    better: int = 1
+    """1 where more is better, -1 where less is."""
+
+
+METRICS: dict[str, Metric] = {}
+
+
+def metric(name: str, unit: str, better: int = 1) -> Callable[[Callable[[View], Floats]], Callable[[View], Floats]]:
+    """Register a metric; its docstring is its meaning."""
+
+    def register(function: Callable[[View], Floats]) -> Callable[[View], Floats]:
+        METRICS[name] = Metric(name, unit, (function.__doc__ or "").strip(), function, better)
+        return function
+
+    return register
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(whole > 0, part / whole, np.nan)
+
+
+@metric("prospects", "prospects")
+def prospects(view: View) -> Floats:
+    """Prospects who came (deals that were open at the start are not counted)."""
+    return view.moved(view.records.moves.cause == STARTED)
+
+
+@metric("referrals", "prospects")
+def referrals(view: View) -> Floats:
+    """Prospects who were brought by others."""
+    people = view.records.prospects
+    which = people.parent >= 0
+    return view.sums(people.born[which], np.flatnonzero(which))
+
+
+@metric("wins", "prospects")
+def wins(view: View) -> Floats:
+    """Prospects who became customers."""
+    return view.moved(view.won)
+
+
+@metric("lost", "prospects", better=-1)
+def lost(view: View) -> Floats:
+    """Open deals that ended without a win."""
+    return view.moved(view.lost)
+
+
+@metric("win_rate", "share")
+def win_rate(view: View) -> Floats:
+    """Won / closed: wins among the deals that were won or lost in the period."""
+    won = view.metric("wins")
+    return _share(won, won + view.metric("lost"))
+
+
+@metric("bookings", "money")
+def bookings(view: View) -> Floats:
+    """What was booked."""
+    return view.money(BOOKED)
+
+
+@metric("revenue", "money")
+def revenue(view: View) -> Floats:
+    """Bookings, each spread evenly over its stage's term."""
+    rows = view.records.money
+    which = rows.kind == BOOKED
+    term = view.plan.stages.term[rows.stage]
+    out = view.sums(*(c[which & (term == 0)] for c in (rows.time, rows.prospect, rows.amount)))
+    edges = view.periods.edges
+    if not (which & (term > 0)).any():
+        return out
+    for k in np.flatnonzero(which & (term > 0)):
+        covered = np.minimum(edges[1:], rows.time[k] + term[k]) - np.maximum(edges[:-1], rows.time[k])
+        out[view.group[rows.prospect[k]]] += rows.amount[k] * np.maximum(0.0, covered) / term[k]
+    return out
+
+
+@metric("cash", "money")
+def cash(view: View) -> Floats:
+    """What was paid to us."""
+    return view.money(PAID)
+
+
+@metric("cost", "money", better=-1)
+def cost(view: View) -> Floats:
+    """All that was spent: sources, touches, stages, rewards, and members' pay."""
+    plan = view.plan
+    total = view.money(STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST) + _cost_of_staying(view)
+    for k in range(len(plan.source_names)):
+        amounts = float(plan.sources.cost_per_day[k]) * view.overlap(0.0, plan.days)
+        time = float(plan.sources.at[k]) if plan.sources.kind[k] == LIST else 0.0
+        if view.periods.edges[0] <= time < view.periods.edges[-1]:
+            amounts[view.periods.of(np.array([time]))[0]] += float(plan.sources.cost_once[k])
+        total += view.share_out(amounts, k)
+    for m in range(len(plan.member_names)):
+        days = view.overlap(float(plan.members.hired[m]), float(plan.members.leaves[m]))
+        total += view.share_out(float(plan.members.pay_per_day[m]) * days)
+    return total
+
+
+def _cost_of_staying(view: View) -> Floats:
+    """What each day in a stage costs, for stages that say so."""
+    plan, moves = view.plan, view.records.moves
+    out = np.zeros((len(view.groups), len(view.periods)))
+    if not plan.stages.cost_per_day.any():
+        return out
+    rates = np.concatenate([plan.stages.cost_per_day, np.zeros(len(plan.place_names) - plan.n_stages)])
+    order = np.lexsort((np.arange(len(moves.time)), moves.prospect))
+    person, time, goal = moves.prospect[order], moves.time[order], moves.goal[order]
+    last = np.append(person[1:] != person[:-1], True)
+    until = np.where(last, plan.days, np.append(time[1:], plan.days))
+    for k in np.flatnonzero(rates[goal] > 0):
+        out[view.group[person[k]]] += rates[goal[k]] * view.overlap(float(time[k]), float(until[k]))
+    return out
+
+
+@metric("profit", "money")
+def profit(view: View) -> Floats:
+    """Revenue less cost."""
+    return view.metric("revenue") - view.metric("cost")
+
+
+@metric("open_deals", "prospects")
+def open_deals(view: View) -> Floats:
+    """Deals open at the period's end."""
+    return view.stock(view.is_open)
+
+
+@metric("pipeline_value", "money")
+def pipeline_value(view: View) -> Floats:
+    """The value of the deals open at the period's end."""
+    return view.stock(view.is_open, view.records.prospects.value)
+
+
+@metric("customers", "prospects")
+def customers(view: View) -> Floats:
+    """Customers at the period's end."""
+    return view.stock(view.is_customer)
+
+
+@metric("churned", "prospects", better=-1)
+def churned(view: View) -> Floats:
+    """Customers who left."""
+    return view.moved(view.from_customer & ~view.is_customer[view.records.moves.goal])
+
+
+@metric("reneged", "prospects", better=-1)
+def reneged(view: View) -> Floats:
+    """Prospects who left while waiting for a seller, tired of it."""
+    tasks = view.records.tasks
+    which = tasks.outcome == GAVE_UP
+    return view.sums(tasks.left[which], tasks.prospect[which])
+
+
+@metric("wait", "hours", better=-1)
+def wait(view: View) -> Floats:
+    """Mean wait for a seller, in clock hours, over the touches begun in the period."""
+    tasks = view.records.tasks
+    served = tasks.outcome == SERVED
+    begun, people = tasks.begun[served], tasks.prospect[served]
+    waited = (begun - tasks.asked[served]) * 24
+    return _share(view.sums(begun, people, waited), view.sums(begun, people))
+
+
+@metric("utilisation", "share", better=0)
+def utilisation(view: View) -> Floats:
+    """Hours worked as a share of all members' hours on offer; for everyone, whatever the grouping."""
+    busy, offered = work_hours(view)
+    total = _share(busy.sum(axis=0), offered.sum(axis=0))
+    return np.tile(total, (len(view.groups), 1))
+
+
+def work_hours(view: View) -> tuple[Floats, Floats]:
+    """Hours of effort done and hours on offer: two arrays (members, periods)."""
+    plan, edges = view.plan, view.periods.edges
+    offered = np.zeros((len(plan.member_names), len(view.periods)))
+    busy = np.zeros_like(offered)
+    begun, ended, member = view.hours_of_tasks
+    for m in range(len(plan.member_names)):
+        x, y = _nodes(plan, m)
+        offered[m] = np.diff(np.interp(np.minimum(edges, plan.members.leaves[m]), x, y))
+        at_edge = np.interp(edges, x, y)
+        mine = member == m
+        # Work done by a time is a sum of ramps, so the work of a period is what it grew by.
+        done = [np.clip(edge, begun[mine], ended[mine]).sum() for edge in at_edge]
+        busy[m] = np.diff(done)
+    return busy, offered
+
+
+def _nodes(plan: Plan, member: int) -> tuple[Floats, Floats]:
+    """The nodes of a member's map from clock time to hours of work."""
+    m = plan.members.work_map[member]
+    part = slice(plan.maps.start[m], plan.maps.start[m] + plan.maps.size[m])
+    return plan.maps.x[part], plan.maps.y[part]
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def view_of(records: Records, plan: Plan, unit: str = "quarter", by: str | None = None) -> View:
+    """The records of one replication, cut. `by` is source, member, generation or an attribute of categories."""
+    names, codes = groups_of(records, plan, by)
+    cut = periods(plan.start, plan.warm_up, plan.days, unit, plan.fiscal_year_ends)
+    return View(records, plan, cut, names, codes, by)
+
+
+def groups_of(records: Records, plan: Plan, by: str | None) -> tuple[tuple[str, ...], Ints]:
+    """The names of the groups, and the group of each prospect. Raises InputError where there is no such grouping."""
+    people = records.prospects
+    if by is None:
+        return ("",), np.zeros(len(people.key), dtype=np.int64)
+    if by == "source":
+        return plan.source_names, people.source
+    if by == "generation":
+        top = int(people.generation.max(initial=0))
+        return tuple(str(g) for g in range(top + 1)), people.generation
+    if by == "member":
+        last = np.full(len(people.key), NOWHERE, dtype=np.int64)
+        last[records.moves.prospect] = records.moves.member  # the last move of each prospect stays
+        return ("nobody", *plan.member_names), last + 1
+    if by in plan.attribute_names and plan.attribute_levels[plan.attribute_names.index(by)] is not None:
+        k = plan.attribute_names.index(by)
+        return plan.attribute_levels[k] or (), people.attributes[:, k].astype(np.int64)
+    known = [n for n, levels in zip(plan.attribute_names, plan.attribute_levels, strict=True) if levels]
+    raise InputError(not_among(by, "grouping", ["source", "member", "generation", *known]))
+
+
+def measure(
+    records: Records, plan: Plan, unit: str = "quarter", by: str | None = None, metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Metrics of one replication as a long table: metric, period, group (empty without `by`), value."""
+    import pandas as pd
+
+    view = view_of(records, plan, unit, by)
+    parts = [
+        pd.DataFrame(
+            {
+                "metric": name,
+                "period": np.tile(view.periods.labels, len(view.groups)),
+                "group": np.repeat(view.groups, len(view.periods)),
+                "value": values.ravel(),
+            }
+        )
+        for name, values in measured(view, metrics).items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def measured(view: View, metrics: Iterable[str] | None = None) -> dict[str, Floats]:
+    """Each metric as an array (groups, periods). Raises InputError for one that does not exist."""
+    names = list(METRICS) if metrics is None else list(metrics)
+    for name in names:
+        if name not in METRICS:
+            raise InputError(not_among(name, "metric", METRICS))
+    return {name: view.metric(name) for name in names}
+
+
+def funnel(records: Records, plan: Plan) -> pd.DataFrame:
+    """One row a stage: who entered after the warm-up, what became of them, and how long they took and waited.
+
+    Columns: stage, entered, forward, lost, reneged, still_there (counts), conversion (forward / entered), mean_days (of
+    those who have left), mean_wait_hours (for a seller).
+    """
+    import pandas as pd
+
+    moves = records.moves
+    order = np.lexsort((np.arange(len(moves.time)), moves.prospect))
+    person, time, goal, cause = (column[order] for column in (moves.prospect, moves.time, moves.goal, moves.cause))
+    same = np.append(person[1:] == person[:-1], False)
+    next_goal = np.where(same, np.append(goal[1:], 0), NOWHERE)
+    next_cause = np.where(same, np.append(cause[1:], 0), NOWHERE)
+    stayed = np.append(time[1:], 0.0) - time
+    rows = []
+    for s in range(plan.n_stages):
+        here = (goal == s) & (time >= plan.warm_up) & (cause != OPENED)
+        gone = here & (next_goal != NOWHERE)
+        onward = gone & (next_goal > s) & (next_goal < plan.n_stages)
+        tasks = (records.tasks.stage == s) & (records.tasks.outcome == SERVED) & (records.tasks.asked >= plan.warm_up)
+        waits = (records.tasks.begun - records.tasks.asked)[tasks] * 24
+        rows.append(
+            {
+                "stage": plan.place_names[s],
+                "entered": int(here.sum()),
+                "forward": int(onward.sum()),
+                "lost": int((gone & (next_goal >= plan.n_stages)).sum()),
+                "reneged": int((gone & (next_cause == RENEGED)).sum()),
+                "given_up": int((gone & (next_cause == LIMITED)).sum()),
+                "still_there": int((here & (next_goal == NOWHERE)).sum()),
+                "conversion": onward.sum() / here.sum() if here.any() else np.nan,
+                "mean_days": stayed[gone].mean() if gone.any() else np.nan,
+                "mean_wait_hours": waits.mean() if len(waits) else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def queues(records: Records, plan: Plan) -> pd.DataFrame:
+    """One row a team, from the warm-up to the horizon.
+
+    Columns: team, utilisation, tasks (asked for), waited (share of the served who waited at all), mean_wait (days, of the
+    served), queue_length (mean over time), reneged (share of those asked for who gave up).
+    """
+    import pandas as pd
+
+    view = view_of(records, plan, "all")
+    busy, offered = work_hours(view)
+    tasks, span = records.tasks, plan.days - plan.warm_up
+    rows = []
+    for t, name in enumerate(plan.team_names):
+        members = slice(plan.teams.member_start[t], plan.teams.member_start[t + 1])
+        mine = tasks.team == t
+        until = np.where(np.isnan(tasks.begun), np.where(np.isnan(tasks.left), plan.days, tasks.left), tasks.begun)
+        waiting = np.maximum(0.0, np.minimum(until, plan.days) - np.maximum(tasks.asked, plan.warm_up))[mine]
+        counted = mine & (tasks.asked >= plan.warm_up)
+        served = counted & (tasks.outcome == SERVED)
+        waits = (tasks.begun - tasks.asked)[served]
+        rows.append(
+            {
+                "team": name,
+                "utilisation": float(busy[members].sum() / offered[members].sum()) if offered[members].sum() else np.nan,
+                "tasks": int(counted.sum()),
+                "waited": float((waits > 1e-9).mean()) if len(waits) else np.nan,
+                "mean_wait": float(waits.mean()) if len(waits) else np.nan,
+                "queue_length": float(waiting.sum() / span),
+                "reneged": float((tasks.outcome[counted] == GAVE_UP).mean()) if counted.any() else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def time_in_system(records: Records, plan: Plan) -> float:
+    """Mean days from coming to leaving for good, of those who came after the warm-up and have left."""
+    people, moves = records.prospects, records.moves
+    gone = moves.goal >= plan.n_stages
+    born = people.born[moves.prospect[gone]]
+    spent = (moves.time[gone] - born)[born >= plan.warm_up]
+    return float(spent.mean()) if len(spent) else float("nan")
