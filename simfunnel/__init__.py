@@ -1,0 +1,62 @@
+"""simfunnel: simulate and forecast a sales pipeline, from today's open deals and with sellers' limited time.
+
+    import simfunnel as sf
+
+    base = sf.load("scenarios/quickstart.yaml")
+    runs = sf.run(base, replications=200)
+    runs.quantiles()
+
+Everything is imported when it is first used, so that `import simfunnel` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from simfunnel.comparison import compare as compare
+    from simfunnel.crm.importing import read_crm as read_crm
+    from simfunnel.errors import InputError as InputError
+    from simfunnel.errors import RunError as RunError
+    from simfunnel.errors import SimfunnelError as SimfunnelError
+    from simfunnel.experiments import run_experiment as run_experiment
+    from simfunnel.fitting.fit import fit as fit
+    from simfunnel.forecasting import forecast as forecast
+    from simfunnel.replicate import records_of as records_of
+    from simfunnel.replicate import run as run
+    from simfunnel.scenario import Scenario as Scenario
+    from simfunnel.scenario import from_tree as from_tree
+    from simfunnel.scenario import load as load
+    from simfunnel.scenario import load_text as load_text
+
+_HOME = {
+    "InputError": "errors",
+    "RunError": "errors",
+    "Scenario": "scenario",
+    "SimfunnelError": "errors",
+    "compare": "comparison",
+    "fit": "fitting.fit",
+    "forecast": "forecasting",
+    "from_tree": "scenario",
+    "load": "scenario",
+    "load_text": "scenario",
+    "read_crm": "crm.importing",
+    "records_of": "replicate",
+    "run": "replicate",
+    "run_experiment": "experiments",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'simfunnel' has no attribute '{name}'")
+    return getattr(import_module(f"simfunnel.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,23 +1,26 @@
 """Distributions by name and by the figures that people have, compiled once into quantile tables.
 
-Any continuous or discrete distribution of `scipy.stats` can be named, with scipy's own parameters or with figures such as
-`mean` and `cv`, or `median` and `p90`. A table is dense in both tails (see `numerics`): linear between 128 nodes in each
-halving of u and of 1 - u. For an exponential of mean 1 no quantile is off by more than 1e-5, and the mean by 1e-5 too.
+Any continuous or discrete distribution of `scipy.stats` can be named, with scipy's own parameters or with figures such
+as `mean` and `cv`, or `median` and `p90`. A table is dense in both tails (see `numerics`): linear between 128 nodes in
+each halving of u and of 1 - u. For an exponential of mean 1 no quantile is off by more than 1e-5, and the mean by 1e-5
+too.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simfunnel.errors import nearest
-from simfunnel.units import Number, Uncertain
+from simfunnel.units import Number, Uncertain, read_number
 
 if TYPE_CHECKING:
     from simfunnel.numerics import Floats, Tables
@@ -37,8 +40,10 @@ ALIASES = {
     "student_t": "t",
 }
 OWN = ("constant", "empirical", "quantiles")
+_ENDS = {"uniform": ("low", "high"), "triang": ("low", "mode", "high")}
 _HAVE_A_UNIT = re.compile(r"mean|sd|median|mode|low|high|loc|scale|value|p\d+(\.\d+)?")
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
+_MOST_VALUES = 100_000  # of a discrete distribution
 _DENSE_OCTAVES = 20  # beyond 1e-6 in a tail, every eighth node is computed and the rest drawn between
 
 
@@ -71,13 +76,14 @@ class Distribution:
     def settled(self) -> Distribution:
         """The same with every uncertain number at its median."""
         params = tuple((k, v.middle if isinstance(v, Uncertain) else v) for k, v in self.params)
-        return Distribution(self.name, params, self.values, self.floor)
+        return replace(self, params=params)
 
 
 def read_distribution(value: object, read: Reader, *, floor: float = -math.inf) -> Distribution:
     """Read a distribution: a plain quantity (constant) or `{name: parameters}`.
 
-    `read` reads one quantity with its unit; draws below `floor` are raised to it. Raises ValueError with words for the user.
+    `read` reads one quantity with its unit; draws below `floor` are raised to it. Raises ValueError with words for the
+    user.
     """
     if isinstance(value, Distribution):
         return value
@@ -86,12 +92,11 @@ def read_distribution(value: object, read: Reader, *, floor: float = -math.inf) 
     if len(value) != 1:
         raise ValueError(f"a distribution has one name; found {', '.join(map(str, value)) or 'none'}")
     name, params = next(iter(value.items()))
-    if name not in OWN and name not in ALIASES and name not in _scipy_names():
-        meant = nearest(name, [*OWN, *ALIASES, *_scipy_names()])
+    if not is_known(str(name)):
+        friendly = [*OWN, *ALIASES, "gamma", "uniform", "poisson"]
+        meant = nearest(name, [*friendly, *_scipy_names()])
         hint = f". Did you mean '{meant}'?" if meant else ""
-        raise ValueError(
-            f"'{name}' is no distribution; allowed: constant, empirical, quantiles, {', '.join(ALIASES)}, or any of scipy.stats{hint}"
-        )
+        raise ValueError(f"'{name}' is no distribution; allowed: {', '.join(friendly)}, or any of scipy.stats{hint}")
     if name == "empirical":
         if not isinstance(params, (list, tuple)) or not params:
             raise ValueError("empirical needs a list of values, or {file: ..., column: ...}")
@@ -101,14 +106,23 @@ def read_distribution(value: object, read: Reader, *, floor: float = -math.inf) 
         return _checked(Distribution(name, _read_points(params, read), (), floor))
     if not isinstance(params, Mapping):
         params = {"value" if name == "constant" else "mean": params}
-    pairs = tuple((str(k), read(v) if _HAVE_A_UNIT.fullmatch(str(k)) else _plain(str(k), v)) for k, v in params.items())
+    pairs = tuple((str(k), _read_figure(str(k), v, read)) for k, v in params.items())
+    if name == "constant" and [k for k, _ in pairs] != ["value"]:
+        raise ValueError("constant has one figure: write for example {constant: 5 days}, or just 5 days")
     return _checked(Distribution(str(name), pairs, (), floor))
 
 
-def _plain(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{key}: {value!r} is no number")
-    return float(value)
+def is_known(name: str) -> bool:
+    """Whether this is the name of a distribution."""
+    return name in OWN or name in ALIASES or name in _scipy_names()
+
+
+def _read_figure(key: str, value: object, read: Reader) -> Number:
+    """One figure: a quantity with its unit, or a plain number such as a cv or a shape."""
+    try:
+        return read(value) if _HAVE_A_UNIT.fullmatch(key) else read_number(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _certain(value: Number) -> float:
@@ -130,16 +144,32 @@ def _read_points(points: object, read: Reader) -> tuple[tuple[str, Number], ...]
     pairs.sort()
     if pairs[0][0] != 0 or pairs[-1][0] != 1:
         raise ValueError("quantiles must begin at 0% and end at 100%")
-    if any(b[1] < a[1] for a, b in zip(pairs, pairs[1:], strict=False)):
+    if any(b[1] < a[1] for a, b in itertools.pairwise(pairs)):
         raise ValueError("quantiles must not fall as the share rises")
     return tuple((repr(p), v) for p, v in pairs)
 
 
 def _checked(distribution: Distribution) -> Distribution:
-    """The same, having seen that it can be compiled."""
-    if distribution.name not in OWN:
-        _frozen(distribution.settled())
+    """The same, having seen that it can be compiled, also where its uncertain numbers are at their ends."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            table(distribution.settled())
+            for corner in _corners(distribution):
+                _frozen(corner)
+    except (ArithmeticError, IndexError, RuntimeError, TypeError) as error:  # scipy's own, of odd figures
+        raise ValueError(f"{distribution.name}: can't be computed ({error})") from None
     return distribution
+
+
+def _corners(distribution: Distribution) -> Iterator[Distribution]:
+    """The distribution with its uncertain numbers at their lower or upper ends, in every combination."""
+    if distribution.name in OWN or not any(isinstance(v, Uncertain) for _, v in distribution.params):
+        return
+    ends = [(v.low, v.high) if isinstance(v, Uncertain) else (v,) for _, v in distribution.params]
+    for values in itertools.product(*ends):
+        names = (k for k, _ in distribution.params)
+        yield replace(distribution, params=tuple(zip(names, values, strict=True)))
 
 
 @lru_cache(maxsize=1)
@@ -161,30 +191,25 @@ def _frozen(distribution: Distribution) -> Any:
     name = ALIASES.get(distribution.name, distribution.name)
     family = getattr(stats, name)
     figures = {k: float(v) for k, v in distribution.params}  # type: ignore[arg-type]
-    if name == "uniform" and {"low", "high"} == set(figures):
-        figures = {"loc": figures["low"], "scale": figures["high"] - figures["low"]}
-    if name == "triang" and {"low", "mode", "high"} == set(figures):
-        width = figures["high"] - figures["low"]
-        figures = {
-            "loc": figures["low"],
-            "scale": width,
-            "c": (figures["mode"] - figures["low"]) / width if width > 0 else -1,
-        }
+    if name in _ENDS and set(figures) == set(_ENDS[name]):
+        figures = _from_ends(figures, distribution.name)
     shapes = [s.strip() for s in (family.shapes or "").split(",") if s.strip()]
     given = {k: v for k, v in figures.items() if k in (*shapes, "loc", "scale")}
     said = {k: v for k, v in figures.items() if k not in given}
-    unknown = [k for k in said if not _is_statistic(k)]
-    if unknown:
+    is_discrete = isinstance(family, stats.rv_discrete)
+    unknown = [k for k in figures if k not in given and not _is_statistic(k)]
+    if unknown or (is_discrete and "scale" in given):
+        own = [*shapes, "loc", *([] if is_discrete else ["scale"]), *_ENDS.get(name, ())]
         raise ValueError(
-            f"{distribution.name}: '{unknown[0]}' is no parameter; allowed: {', '.join([*shapes, 'loc', 'scale'])}, "
+            f"{distribution.name}: '{[*unknown, 'scale'][0]}' is no parameter; allowed: {', '.join(own)}, "
             "or figures: mean, sd, cv, median, p10, p90, …"
         )
-    is_discrete = isinstance(family, stats.rv_discrete)
-    params = (
-        _solve_discrete(name, shapes, given, said)
-        if is_discrete
-        else _solve(family, shapes, given, said, distribution.name)
-    )
+    if given.get("scale", 1.0) <= 0:
+        raise ValueError(f"{distribution.name}: its scale must be above 0, not {given['scale']:g}")
+    if is_discrete:
+        params = _solve_discrete(distribution.name, shapes, given, said)
+    else:
+        params = _solve(family, shapes, given, said, distribution.name)
     frozen = family(**params)
     if not np.isfinite(frozen.support()[0]) and distribution.floor > -math.inf and frozen.cdf(distribution.floor) > 0.5:
         raise ValueError(f"{distribution.name}: more than half of its draws would be below {distribution.floor:g}")
@@ -194,29 +219,46 @@ def _frozen(distribution: Distribution) -> Any:
     return frozen
 
 
+def _from_ends(figures: dict[str, float], shown: str) -> dict[str, float]:
+    """The parameters of a uniform or triangular distribution between two ends."""
+    low, high, mode = figures["low"], figures["high"], figures.get("mode")
+    if not low < high or (mode is not None and not low <= mode <= high):
+        raise ValueError(f"{shown}: {', '.join(f'{k} = {v:g}' for k, v in figures.items())} must rise from low to high")
+    return {"loc": low, "scale": high - low} | ({} if mode is None else {"c": (mode - low) / (high - low)})
+
+
 def _is_statistic(name: str) -> bool:
     found = _PERCENTILE.fullmatch(name)
     return name in ("mean", "sd", "cv", "median") or bool(found and 0 < float(found[1]) < 100)
 
 
-def _solve_discrete(name: str, shapes: list[str], given: dict[str, float], said: dict[str, float]) -> dict[str, float]:
+def _solve_discrete(shown: str, shapes: list[str], given: dict[str, float], said: dict[str, float]) -> dict[str, float]:
     """Parameters of a discrete distribution, which scipy gives no scale, from its mean (and cv)."""
     if not said:
+        _none_missing(shown, shapes, given)
         return given
-    match name, sorted(said):
-        case "poisson", ["mean"]:
+    match ALIASES.get(shown, shown), sorted(said), sorted(given):
+        case "poisson", ["mean"], []:
             return {"mu": said["mean"]}
-        case "geom", ["mean"]:
+        case "geom", ["mean"], []:
             if said["mean"] < 1:
-                raise ValueError(f"geometric: its mean is at least 1, not {said['mean']:g}")
+                raise ValueError(f"{shown}: its mean is at least 1, not {said['mean']:g}")
             return {"p": 1 / said["mean"]}
-        case "nbinom", ["cv", "mean"]:
+        case "nbinom", ["cv", "mean"], []:
             spread = (said["cv"] * said["mean"]) ** 2 - said["mean"]
             if spread <= 0:
-                raise ValueError("negative_binomial: its variance must exceed its mean; use poisson")
+                raise ValueError(f"{shown}: its variance must exceed its mean; use poisson")
             size = said["mean"] ** 2 / spread
             return {"n": size, "p": size / (size + said["mean"])}
-    raise ValueError(f"{name}: give its own parameters ({', '.join(shapes)}), not {', '.join(said)}")
+    raise ValueError(f"{shown}: give its own parameters ({', '.join(shapes)}), not {', '.join(said)}")
+
+
+def _none_missing(shown: str, shapes: list[str], given: dict[str, float]) -> None:
+    missing = [s for s in shapes if s not in given]
+    if missing:
+        verb, it = ("is", "it") if len(missing) == 1 else ("are", "them")
+        hint = f"give {it}, or figures such as mean and cv, or median and p90"
+        raise ValueError(f"{shown}: {' and '.join(missing)} {verb} missing; {hint}")
 
 
 def _statistic(family: Any, shape: dict[str, float], name: str) -> float:
@@ -239,46 +281,49 @@ def _solve(
     be as many figures as unknowns, and at most one unknown shape.
     """
     if not said:
-        missing = [s for s in shapes if s not in given]
-        if missing:
-            raise ValueError(
-                f"{shown}: {', '.join(missing)} is missing; give it, or two figures such as mean and cv, or median and p90"
-            )
-        if given.get("scale", 1.0) <= 0:
-            raise ValueError(f"{shown}: its scale must be above 0, not {given['scale']:g}")
+        _none_missing(shown, shapes, given)
         return given
     free = [s for s in shapes if s not in given]
-    on_the_line = not math.isfinite(family.a) and not shapes and "loc" not in given
+    on_the_line = not math.isfinite(family.a) and not free and "loc" not in given
     wanted = len(free) + ("scale" not in given) + on_the_line
     if len(said) != wanted or len(free) > 1:
-        raise ValueError(
-            f"{shown}: needs {wanted} figure{'s' * (wanted != 1)} of mean, sd, cv, median, p10, p90, … ; found {', '.join(said)}"
-        )
-    bad = [k for k, v in said.items() if v <= 0 and not on_the_line]
-    if bad:
-        raise ValueError(f"{shown}: {bad[0]} must be above 0, not {said[bad[0]]:g}")
-    if on_the_line:
-        return given | _solve_line(family, said, shown)
+        needs = f"{', '.join(free)}, or " if len(free) > 1 else ""
+        figures = f"{wanted} figure{'s' * (wanted != 1)} of mean, sd, cv, median, p10, p90, …"
+        raise ValueError(f"{shown}: needs {needs}{figures}; found {', '.join(said)}")
     shape = {s: given[s] for s in shapes if s in given}
+    if on_the_line:
+        return given | _solve_line(family, shape, said, shown)
+    loc = given.get("loc", 0.0)
+    said = _moved_to_zero(said, loc, shown)
     if free:
         shape[free[0]] = _solve_shape(family, free[0], shape, said, shown)
     sized = next((k for k in said if k != "cv"), None)
     if sized is None:
         raise ValueError(f"{shown}: cv alone says nothing of the size; add mean or median")
-    loc = given.get("loc", 0.0)
-    return {
-        **shape,
-        "loc": loc,
-        "scale": given.get("scale") or (said[sized] - (loc if sized != "sd" else 0)) / _statistic(family, shape, sized),
-    }
+    scale = given.get("scale") or said[sized] / _statistic(family, shape, sized)
+    return {**shape, "loc": loc, "scale": scale}
 
 
-def _solve_line(family: Any, said: dict[str, float], shown: str) -> dict[str, float]:
-    """Place and scale of a family on the whole line (normal, logistic, …) from two figures, which are linear in them."""
+def _moved_to_zero(said: dict[str, float], loc: float, shown: str) -> dict[str, float]:
+    """The figures of the same distribution without its loc."""
+    moved = {k: v if k in ("sd", "cv") else v - loc for k, v in said.items()}
+    if loc and "cv" in said:
+        if "mean" not in said:
+            raise ValueError(f"{shown}: beside loc, say mean and sd rather than cv")
+        moved["sd"] = moved.pop("cv") * said["mean"]
+    bad = [k for k in said if moved.get(k, said[k]) <= 0]
+    if bad:
+        least = 0 if bad[0] in ("sd", "cv") else loc
+        raise ValueError(f"{shown}: {bad[0]} must be above {least:g}, not {said[bad[0]]:g}")
+    return moved
+
+
+def _solve_line(family: Any, shape: dict[str, float], said: dict[str, float], shown: str) -> dict[str, float]:
+    """Place and scale of a family on the whole line (normal, logistic, …) from figures, which are linear in them."""
     figures = dict(said)
     if "cv" in figures:
         figures["sd"] = figures.pop("cv") * abs(figures.get("mean", 0.0))
-    rows = [[0.0 if k == "sd" else 1.0, _statistic(family, {}, k)] for k in figures]
+    rows = [[0.0 if k == "sd" else 1.0, _statistic(family, shape, k)] for k in figures]
     try:
         loc, scale = np.linalg.solve(np.array(rows), np.array(list(figures.values())))
     except np.linalg.LinAlgError:
@@ -334,7 +379,7 @@ class QuantileTable:
     mean: float
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def table(distribution: Distribution) -> QuantileTable:
     """Compile a distribution that has no uncertain number left. Raises ValueError where it can't be."""
     from simfunnel.numerics import CONSTANT
@@ -349,19 +394,20 @@ def table(distribution: Distribution) -> QuantileTable:
         shares = np.array([float(p) for p, _ in distribution.params])
         values = np.array([v for _, v in distribution.params], dtype=np.float64)
         return _continuous(
-            lambda u: np.interp(u, shares, values), lambda v: np.interp(1 - v, shares, values), distribution.floor
+            lambda u: np.interp(u, shares, values), lambda v: np.interp(1 - v, shares, values), distribution
         )
     frozen = _frozen(distribution)
     if hasattr(frozen.dist, "pmf"):
         return _enumerated(frozen, distribution)
-    return _continuous(frozen.ppf, frozen.isf, distribution.floor)
+    return _continuous(frozen.ppf, frozen.isf, distribution)
 
 
 def _enumerated(frozen: Any, distribution: Distribution) -> QuantileTable:
     """A discrete scipy distribution, every value that a 53-bit uniform can reach."""
-    low, high = frozen.ppf(2.0**-54), frozen.isf(2.0**-53)
-    if not (np.isfinite(low) and np.isfinite(high)) or high - low > 1e6:
+    low = frozen.ppf(2.0**-54)
+    if not np.isfinite(low) or not frozen.sf(low + _MOST_VALUES) <= 2.0**-53:  # asked first: scipy's isf would try it
         raise ValueError(f"{distribution.name}: its values spread too far to be listed")
+    high = frozen.isf(2.0**-53)
     values = np.arange(low, high + 1)
     return _discrete(frozen.cdf(values), values, distribution.floor)
 
@@ -382,7 +428,9 @@ def _discrete(cumulated: Floats, values: Floats, floor: float) -> QuantileTable:
     return QuantileTable(DISCRETE, np.concatenate([cumulated, values]), len(values), mean)
 
 
-def _continuous(ppf: Callable[[Floats], Any], isf: Callable[[Floats], Any], floor: float) -> QuantileTable:
+def _continuous(
+    ppf: Callable[[Floats], Any], isf: Callable[[Floats], Any], distribution: Distribution
+) -> QuantileTable:
     from simfunnel.numerics import CONTINUOUS, HALF, PER_OCTAVE
 
     position = np.arange(HALF)
@@ -390,12 +438,13 @@ def _continuous(ppf: Callable[[Floats], Any], isf: Callable[[Floats], Any], floo
     p = np.ldexp(0.5 * (1 + octave - position / PER_OCTAVE), -octave)
     known = (position <= _DENSE_OCTAVES * PER_OCTAVE) | (position % 8 == 0)
     halves = []
-    for function in (ppf, isf):
+    for function, onward in ((ppf, np.minimum), (isf, np.maximum)):
         with np.errstate(all="ignore"):
             at_known = np.asarray(function(p[known]), dtype=np.float64)
         if not np.all(np.isfinite(at_known)):
-            raise ValueError("this distribution's quantiles can't be computed")
-        halves.append(np.maximum(np.interp(position, position[known], at_known), floor))
+            raise ValueError(f"{distribution.name}: its quantiles can't be computed")
+        at_known = onward.accumulate(at_known)  # no rounding may make a quantile fall
+        halves.append(np.maximum(np.interp(position, position[known], at_known), distribution.floor))
     width = -np.diff(p)
     mean = sum(float(np.sum((half[1:] + half[:-1]) / 2 * width)) for half in halves)
     return QuantileTable(CONTINUOUS, np.concatenate(halves), HALF, mean)

@@ -45,48 +45,66 @@ OLDEST, NEWEST, DEAREST = range(3)
 # --- uncertain numbers ------------------------------------------------------------------------------------------------
 
 
+class Uncertainty:
+    """The uncertain numbers of a scenario, each by its place, found once."""
+
+    def __init__(self, spec: ScenarioSpec) -> None:
+        self.spec = spec
+        self.places: dict[str, Any] = _uncertain_in(spec) or {}
+
+    def settled(self, seed: int, replication: int) -> ScenarioSpec:
+        """The scenario of one replication: every uncertain number drawn, each from a stream named after its place."""
+
+        def draw(number: Uncertain, path: str) -> float:
+            return number.at(uniform(seed, replication, root_key("uncertain", path), purpose("uncertain"), 0))
+
+        settled: ScenarioSpec = _changed(self.spec, self.places, draw, "")
+        return settled
+
+
 def settle(spec: ScenarioSpec, seed: int, replication: int) -> ScenarioSpec:
-    """The scenario of one replication: every uncertain number drawn, each from a stream named after its place."""
-
-    def draw(number: Uncertain, path: str) -> float:
-        return number.at(uniform(seed, replication, root_key("uncertain", path), purpose("uncertain"), 0))
-
-    settled: ScenarioSpec = _mapped(spec, draw, "")
-    return settled
+    """The scenario of one replication; see `Uncertainty`."""
+    return Uncertainty(spec).settled(seed, replication)
 
 
-def is_uncertain(spec: ScenarioSpec) -> bool:
-    """Whether replications differ in more than luck."""
-    found: list[str] = []
-
-    def note(number: Uncertain, path: str) -> float:
-        found.append(path)
-        return number.middle
-
-    _mapped(spec, note, "")
-    return bool(found)
-
-
-def _mapped(node: Any, change: Callable[[Uncertain, str], float], path: str) -> Any:
-    """A copy of a frozen tree with every uncertain number changed; what has none is handed on as it is."""
-    if isinstance(node, Uncertain):
-        return change(node, path)
+def _parts_of(node: Any) -> dict[str, Any]:
+    """The named parts of a node of a frozen tree; none for a leaf."""
     if isinstance(node, BaseModel):
-        new = {name: _mapped(getattr(node, name), change, f"{path}/{name}") for name in type(node).model_fields}
-        changed = {name: value for name, value in new.items() if value is not getattr(node, name)}
-        return node.model_copy(update=changed) if changed else node
+        return {name: getattr(node, name) for name in type(node).model_fields}
     if isinstance(node, Mapping):
-        mapped = {key: _mapped(value, change, f"{path}/{key}") for key, value in node.items()}
-        return mapped if any(mapped[key] is not node[key] for key in node) else node
+        return {str(key): value for key, value in node.items()}
     if isinstance(node, tuple) and node and not isinstance(node[0], float):
-        items = tuple(_mapped(value, change, f"{path}/{k}") for k, value in enumerate(node))
-        return items if any(a is not b for a, b in zip(items, node, strict=True)) else node
+        return {str(k): value for k, value in enumerate(node)}
     if isinstance(node, Distribution):
-        params = tuple((k, _mapped(v, change, f"{path}/{k}")) for k, v in node.params)
-        return replace(node, params=params) if params != node.params else node
-    if hasattr(node, "per_day") and isinstance(node.per_day, Uncertain):
-        return replace(node, per_day=change(node.per_day, path))
-    return node
+        return {name: value for name, value in node.params if isinstance(value, Uncertain)}
+    if isinstance(node, Rate):
+        return {"per_day": node.per_day}
+    return {}
+
+
+def _uncertain_in(node: Any) -> dict[str, Any] | Uncertain | None:
+    """The tree of places with uncertain numbers in them, or None."""
+    if isinstance(node, Uncertain):
+        return node
+    found = {name: _uncertain_in(part) for name, part in _parts_of(node).items()}
+    return {name: part for name, part in found.items() if part} or None
+
+
+def _changed(node: Any, places: Any, change: Callable[[Uncertain, str], float], path: str) -> Any:
+    """A copy of a node with the numbers at these places changed."""
+    if isinstance(places, Uncertain):
+        return change(places, path)
+    parts = _parts_of(node)
+    new = {name: _changed(parts[name], inner, change, f"{path}/{name}") for name, inner in places.items()}
+    if isinstance(node, BaseModel):
+        return node.model_copy(update=new)
+    if isinstance(node, Mapping):
+        return {key: new.get(str(key), value) for key, value in node.items()}
+    if isinstance(node, Distribution):
+        return replace(node, params=tuple((name, new.get(name, value)) for name, value in node.params))
+    if isinstance(node, Rate):
+        return replace(node, per_day=new["per_day"])
+    return tuple(new.get(str(k), value) for k, value in enumerate(node))
 
 
 # --- the parts of a plan ----------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from simfunnel.engines.records import CAUSES, OPENED, Records
 from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Floats
 from simfunnel.periods import periods
-from simfunnel.plan import NOWHERE, Plan, compile_plan, is_uncertain, settle
+from simfunnel.plan import NOWHERE, Plan, Uncertainty, compile_plan
 from simfunnel.randomness import MAX_SEED
 from simfunnel.scenario import Scenario
+from simfunnel.scenario.spec import ScenarioSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,12 +63,14 @@ class _Planner:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.scenario = scenario
         self.seed = seed
-        self.fixed = None if is_uncertain(scenario.spec) else compile_plan(scenario.spec, folder=str(scenario.folder))
+        self.uncertainty = Uncertainty(scenario.spec)
+        self.fixed = None if self.uncertainty.places else self._compiled(scenario.spec)
+
+    def _compiled(self, spec: ScenarioSpec) -> Plan:
+        return compile_plan(spec, folder=str(self.scenario.folder))
 
     def plan(self, replication: int) -> Plan:
-        if self.fixed is not None:
-            return self.fixed
-        return compile_plan(settle(self.scenario.spec, self.seed, replication), folder=str(self.scenario.folder))
+        return self.fixed or self._compiled(self.uncertainty.settled(self.seed, replication))
 
 
 def records_of(scenario: Scenario, replication: int = 0, *, seed: int = 1) -> tuple[Records, Plan]:

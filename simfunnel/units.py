@@ -129,7 +129,7 @@ def _plain(text: object, what: str, example: str) -> float:
     """A bare finite number, in words or as YAML's own."""
     is_number = isinstance(text, (int, float)) and not isinstance(text, bool)
     if not is_number and not (isinstance(text, str) and re.fullmatch(_NUMBER, text.strip())):
-        raise ValueError(f"{_shown(text)} is no {what}; write for example {example}")
+        raise ValueError(f"{shown(text)} is no {what}; write for example {example}")
     return _finite(text)
 
 
@@ -140,16 +140,16 @@ def _finite(text: Any) -> float:
     except OverflowError:
         value = math.inf
     if not abs(value) <= LARGEST:
-        raise ValueError(f"{_shown(text)} is too large a number, or none at all")
+        raise ValueError(f"{shown(text)} is too large a number, or none at all")
     return value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A short picture of a value in a message."""
     if value is None or isinstance(value, bool):
         return {True: "yes/true", False: "no/false", None: "nothing"}[value]
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _unit(word: str, allowed: dict[str, float], text: str) -> float:
@@ -184,7 +184,7 @@ def read_duration(value: object) -> Number:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise ValueError(f"{value} has no unit; write for example '{value} days'")
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is no time; write for example '5 days'")
+        raise ValueError(f"{shown(value)} is no time; write for example '5 days'")
     return _between(value, lambda t: _with_unit(t, DAYS_IN, "time", "'5 days'"), "positive")
 
 
@@ -195,7 +195,7 @@ def read_effort(value: object) -> Number:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise ValueError(f"{value} has no unit; write for example '{value} h'")
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is no effort; write for example '2 h'")
+        raise ValueError(f"{shown(value)} is no effort; write for example '2 h'")
     hours = {"min": 1 / 60, "h": 1.0}
     try:
         return _between(value, lambda t: _with_unit(t, hours, "effort", "'30 min' or '2 h'"), "positive")
@@ -294,7 +294,7 @@ def read_rate(value: object) -> Rate:
     if value == 0 and not isinstance(value, bool):
         return Rate(0.0)
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is no rate; write for example '12 per day'")
+        raise ValueError(f"{shown(value)} is no rate; write for example '12 per day'")
     number_text, per, unit = value.partition(" per ")
     if not per:
         raise ValueError(f"'{value}' is no rate; write for example '12 per day' or '60 per week'")
@@ -333,7 +333,7 @@ def read_span(value: object) -> Span:
         return Span(0.0, "day")
     found = re.fullmatch(rf"({_NUMBER})\s*([A-Za-z]+)", value.strip()) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{_shown(value)} is no length of time; write for example '2 quarters' or '90 days'")
+        raise ValueError(f"{shown(value)} is no length of time; write for example '2 quarters' or '90 days'")
     size = _unit(found[2], DAYS_IN, str(value))
     count = _finite(found[1])
     if count < 0:

@@ -19,12 +19,15 @@ from simfunnel.crm.names import ALIASES, NEVER_ATTRIBUTES, REQUIRED, normal, out
 from simfunnel.crm.quality import Evidence, QualityReport, examine, first_watched, leaks
 from simfunnel.crm.tables import day_comes_first, read_dates, read_numbers, read_table
 from simfunnel.errors import Fault, InputError, not_among
+from simfunnel.scenario.conditions import FACTS
 from simfunnel.scenario.documents import parse, read_text
+from simfunnel.scenario.spec import STAYS
 
+COLUMNS = ("id", "created", "closed", "outcome", "stage", "value", "owner")
 OPEN_STAGE = "open"  # what the open stage is called where the file has several, or none
 MOST_LEVELS = 40  # a column with more different values says who, not what kind
 MOST_ATTRIBUTES = 8
-_OWN = ("id", "created", "closed", "outcome", "stage", "value", "owner", "age", "member", "source")
+_OWN = {"id", "created", "closed", "outcome", "owner", "other", *FACTS}  # names that a column can't keep
 _FAR = timedelta(days=366)  # a few dates that come so long after all others are slips of the pen
 _DAY = pd.Timedelta(days=1)
 
@@ -115,7 +118,6 @@ class Export:
             others=self.others,
             leaks=self.leaks,
             beyond=self.beyond,
-            value_late=self.value_comes_late,
         )
         mended, quality = examine(evidence)
         deals = mended.deals
@@ -123,9 +125,7 @@ class Export:
             raise InputError([Fault(f"no deals that can be used were created by {day}", file=self.name)])
         attributes, deals, words = _attributes(deals, mended.others)
         return History(
-            deals=deals[["id", "created", "closed", "outcome", "stage", "value", "owner", *attributes]].reset_index(
-                drop=True
-            ),
+            deals=deals[[*COLUMNS, *attributes]].reset_index(drop=True),
             attributes=attributes,
             as_of=day,
             observed_from=first_watched(deals, day),
@@ -142,9 +142,8 @@ def read_crm(path: str | Path, mapping: Mapping_ = None, as_of: date | str | Non
 
     Args:
         path: the file, one row a deal.
-        mapping: canonical name -> column (`{created: "Start of deal"}`), or a YAML file of such a map; it wins over
-        the
-            recognised names. It may hold `stages: {won: [names], lost: [names]}`.
+        mapping: canonical name -> column (`{created: "Start of deal"}`), or a YAML file of such a map; it wins
+            over the recognised names. It may hold `stages: {won: [names], lost: [names]}`.
         as_of: the last day that is known; the file's own last day unless said.
 
     Raises:
@@ -161,11 +160,18 @@ def read_export(path: str | Path, mapping: Mapping_ = None) -> Export:
     said = [_columns_in_words(columns, table)]
     gone = columns.get("deleted")
     if gone:
-        deleted = table[gone].map(truth).astype(bool) said += [f"{int(deleted.sum()):,} rows are marked as deleted
-        ('{gone}') and left out"] if deleted.any() else [] table = table[~deleted]
+        deleted = table[gone].map(truth).astype(bool)
+        if deleted.any():
+            said.append(f"{int(deleted.sum()):,} rows are marked as deleted ('{gone}') and left out")
+        table = table[~deleted]
     if table.empty:
         raise InputError([Fault("no deals: the file has a header, and no row that counts", file=str(file))])
     deals, others, words = _canonical(table, columns, stages, file)
+    if deals["created"].isna().all():
+        written = deals["created_text"].dropna()
+        shown = f"such as '{written.iloc[0]}'" if len(written) else "all are empty"
+        message = f"no date in column '{columns['created']}' can be read ({shown}); write them as 2026-10-01"
+        raise InputError([Fault(message, file=str(file))])
     whole_days = bool(_date_only(deals["created"]) or _date_only(deals["closed"]))
     if whole_days:
         for name in ("created", "closed", "expected"):
@@ -230,7 +236,8 @@ def _recognise(table: pd.DataFrame, file: Path, mapping: dict[str, Any]) -> tupl
         example = "\n".join(f"  {name}: <its column>" for name in missing)
         faults.append(
             Fault(
-                f"no column was recognised for {need}. The file's columns: {', '.join(table.columns)}. Recognised: {known}. "
+                f"no column was recognised for {need}. The file's columns: {', '.join(table.columns)}. "
+                f"Recognised: {known}. "
                 f"Say which column it is in a file map.yaml and give it with --map map.yaml:\n{example}",
                 file=str(file),
             )
@@ -275,8 +282,9 @@ def _canonical(
         raise InputError(
             [
                 Fault(
-                    f"deals have close dates, but no stage name says won or lost; stages found: {names}. Say which they are in a "
-                    "file map.yaml and give it with --map map.yaml:\n  stages: {won: [...], lost: [...]}",
+                    f"deals have close dates, but no stage name says won or lost; stages found: {names}. Say "
+                    "which they are in a file map.yaml and give it with --map map.yaml:\n"
+                    "  stages: {won: [...], lost: [...]}",
                     file=str(file),
                 )
             ]
@@ -305,27 +313,34 @@ def _canonical(
 def _outcomes(
     text: dict[str, pd.Series[Any]], columns: dict[str, str], stages: dict[str, set[str]]
 ) -> tuple[pd.Series[Any], list[str]]:
-    """Each deal's outcome, and a sentence on how it was told; none where nothing says won or lost."""
-    names = text["stage" if stages or "outcome" not in columns else "outcome"]
-    by_name = _names_to_outcomes(names, stages)
+    """Each deal's outcome, and a sentence on how it was told; none where nothing says won or lost.
+
+    Stage names of the map come first, then flags, then words in a column of outcomes, then stage names.
+    """
+    by_name = _names_to_outcomes(text["stage"], stages)
+    told_by = "stage"
+    if not stages and "outcome" in columns:
+        found = _names_to_outcomes(text["outcome"], stages)
+        if set(found.values()) - {"open"} or "stage" not in columns:
+            by_name, told_by = found, "outcome"
+    names = text[told_by]
     told = pd.Series([by_name.get(name, "open") for name in names], index=names.index, dtype="str")
     flagged = [columns[n] for n in ("is_closed", "is_won", "is_lost") if n in columns]
     if stages or not flagged:
         groups = {o: [f"'{n}'" for n, found in by_name.items() if found == o] for o in ("won", "lost", "open")}
         if not stages and not groups["won"] and not groups["lost"]:
             return told, []
-        parts = [
-            f"{o}: {', '.join(members[:12]) or 'none'} ({int((told == o).sum()):,})" for o, members in groups.items()
-        ]
-        return told, [f"outcomes are told by name; in the whole file, {'; '.join(parts)}"]
+        counts = {o: f"{o}: {', '.join(n[:12]) or 'none'} ({int((told == o).sum()):,})" for o, n in groups.items()}
+        column = columns.get(told_by, told_by)
+        return told, [f"outcomes are told by the names in '{column}'; in the whole file, {'; '.join(counts.values())}"]
     won = text["is_won"].map(truth).astype(bool) if "is_won" in columns else told == "won"
     lost = text["is_lost"].map(truth).astype(bool) if "is_lost" in columns else told == "lost"
     if "is_closed" in columns:
         closed = text["is_closed"].map(truth).astype(bool)
         won, lost = won & closed, closed & ~won
     outcome = pd.Series(np.where(won, "won", np.where(lost, "lost", "open")), index=names.index, dtype="str")
-    counts = ", ".join(f"{int((outcome == o).sum()):,} {o}" for o in ("won", "lost", "open"))
-    return outcome, [f"outcomes are told by the flags {', '.join(flagged)}; in the whole file, {counts}"]
+    shown = ", ".join(f"{int((outcome == o).sum()):,} {o}" for o in ("won", "lost", "open"))
+    return outcome, [f"outcomes are told by the flags {', '.join(flagged)}; in the whole file, {shown}"]
 
 
 def _names_to_outcomes(names: pd.Series[Any], stages: dict[str, set[str]]) -> dict[str, str]:
@@ -347,8 +362,6 @@ def _last_day(deals: pd.DataFrame) -> tuple[date, pd.DataFrame]:
     A few dates (under 0.5%) that come more than a year after all others are taken for slips.
     """
     moments = pd.concat([deals["created"], deals["closed"]]).dropna().sort_values()
-    if moments.empty:
-        return date(1970, 1, 1), deals.iloc[:0]
     gaps = np.flatnonzero((moments.diff() > pd.Timedelta(_FAR)).to_numpy())
     slips = [g for g in gaps if len(moments) - g <= 0.005 * len(moments)]
     end = moments.iloc[slips[0] - 1] if slips else moments.iloc[-1]
@@ -400,8 +413,9 @@ def _cut(export: Export, day: date) -> tuple[pd.DataFrame, list[str]]:
     words = []
     if later.any() or undone.any():
         words.append(
-            f"as of {day}: {int(later.sum()):,} deals created later were left out, and {int(undone.sum()):,} that closed "
-            "later are open; owners and other columns are as the file has them, for it doesn't say when they were set"
+            f"as of {day}: {int(later.sum()):,} deals created later were left out, and {int(undone.sum()):,} that "
+            "closed later are open; owners and other columns are as the file has them, for it doesn't say when they "
+            "were set"
         )
     return deals, words
 
@@ -409,7 +423,7 @@ def _cut(export: Export, day: date) -> tuple[pd.DataFrame, list[str]]:
 def _open_stage(deals: pd.DataFrame) -> str:
     """The name of the stage in which deals are open, if they share one."""
     names = deals.loc[deals["outcome"] == "open", "stage"].dropna().unique()
-    usable = len(names) == 1 and outcome_named(names[0]) == "open"
+    usable = len(names) == 1 and outcome_named(names[0]) == "open" and names[0] != STAYS and "->" not in names[0]
     return str(names[0]) if usable else OPEN_STAGE
 
 

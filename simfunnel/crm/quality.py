@@ -76,7 +76,6 @@ class Evidence:
     others: tuple[str, ...] = ()
     leaks: Mapping[str, str] = field(default_factory=dict)
     beyond: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
-    value_late: bool = False
 
     def without(self, rows: pd.Series[Any]) -> Evidence:
         """The same without some deals."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ import pandas as pd
 
 from simfunnel.errors import Fault, InputError
 
-EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`, which may be North
-America _YEARS = (1970, 2100)  # a date outside is a placeholder (1900-01-01, 9999-12-31) or a slip _CLOCK = r"(?:[
-T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([AaPp])?\.?[Mm]?\.?)?" _NUMERIC_DATE =
-rf"^(\d{{1,4}})[/.\-](\d{{1,2}})[/.\-](\d{{1,4}}){_CLOCK}$" _NAMED_MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B
-%d %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y")
+EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`: North America
+_YEARS = (1970, 2100)  # a date outside is a placeholder (1900-01-01, 9999-12-31) or a slip
+_CLOCK = r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([AaPp])?\.?[Mm]?\.?)?"
+_NUMERIC_DATE = rf"^(\d{{1,4}})[/.\-](\d{{1,2}})[/.\-](\d{{1,4}}){_CLOCK}$"
+_NAMED_MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -63,7 +64,7 @@ def _excel(file: Path) -> pd.DataFrame:
     except ImportError:
         message = "to read Excel files, install openpyxl (pip install openpyxl), or save the sheet as CSV UTF-8"
         raise _fault(file, message) from None
-    except ValueError as error:
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise _fault(file, f"is no Excel workbook that can be read ({error})") from error
 
 

@@ -123,6 +123,7 @@ class Team:
         self.first = plan.teams.first[plan.teams.first_start[t] : plan.teams.first_start[t + 1]].tolist()
         self.owned = bool(plan.teams.owned[t])
         self.free = list(range(plan.teams.member_start[t], plan.teams.member_start[t + 1]))
+        self.maps = sorted({int(plan.members.work_map[m]) for m in self.free})
         self.only = plan.members.only.tolist()
         self.picky = self.owned or any(self.only[m] != NOWHERE for m in self.free)
         self.waiting: list[tuple[Any, ...]] = []
@@ -161,8 +162,8 @@ class Team:
         """Give waiting tickets, in their order, to free members within their hours; longest idle first."""
         self.called = False
         run, now = self.run, self.run.env.now
-        opens = {m: self._opens(m, now) for m in self.free} if self.waiting else {}
-        able = [m for m in self.free if opens.get(m) == now]
+        opens = {k: float(opening(run.plan.maps, k, now)) for k in self.maps} if self.waiting else {}
+        able = [m for m in self.free if opens.get(run.work_map[m]) == now and now < run.leaves[m]]
         k = 0
         while able and k < len(self.waiting):
             ticket: Ticket = self.waiting[k][-1]
@@ -181,11 +182,6 @@ class Team:
         self.fresh.clear()
         self._wake_at_opening(opens, now)
 
-    def _opens(self, member: int, now: float) -> float:
-        """When a free member next works; never after leaving."""
-        begins: float = opening(self.run.plan.maps, self.run.work_map[member], now)
-        return begins if begins < self.run.leaves[member] else math.inf
-
     def _member_for(self, prospect: Prospect, able: list[int]) -> int:
         """The member of those able who may serve this prospect: its owner, or anyone whom it suits."""
         owner = prospect.owners.get(self.number, NOWHERE)
@@ -201,9 +197,11 @@ class Team:
 
     def _wake_at_opening(self, opens: dict[int, float], now: float) -> None:
         """Where someone waits while members are off duty, hand out work again when the first of them is back."""
-        if not self.waiting:
+        if not self.waiting or all(opens[k] == now for k in self.maps):
             return
-        next_opening = min((t for m, t in opens.items() if t > now and m in self.free), default=math.inf)
+        leaves, work_map = self.run.leaves, self.run.work_map
+        off_duty = (opens[work_map[m]] for m in self.free if now < opens[work_map[m]] < leaves[m])
+        next_opening = min(off_duty, default=math.inf)
         if next_opening < math.inf and not now < self.wake_at <= next_opening:
             self.wake_at = next_opening
             Wake(self.run.env, next_opening - now, AT_ONCE, self.call)

@@ -83,11 +83,12 @@ def _wandering(weeks: Floats, rng: np.random.Generator) -> tuple[Estimate, str]:
     rates = np.maximum((z**2 + noise) / 4 - 0.375, 0.0) / 7
     low, middle, high = (float(v) for v in np.quantile(rates, [0.05, 0.5, 0.95]))
     said = (
-        f"new deals: {len(weeks)} whole weeks tell the level, which may wander; a day brought {weeks.mean() / 7:.3g} in all of "
-        f"them, {weeks[-4:].mean() / 7:.3g} in the last four; the interval is for the mean of the next {AHEAD} weeks"
+        f"new deals: {len(weeks)} whole weeks tell the level, which may wander; a day brought {weeks.mean() / 7:.3g} "
+        f"in all of them, {weeks[-4:].mean() / 7:.3g} in the last four; the interval is for the mean of the next "
+        f"{AHEAD} weeks"
     )
     how = f"wandering level of weekly counts, for the mean of the next {AHEAD} weeks"
-    return Estimate(middle, max(low, middle / 100), high, how, int(weeks.sum())), said
+    return Estimate(middle, max(low, high / 50), high, how, int(weeks.sum())), said
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _little(weeks: int, count: int) -> str:
 
 
 def _weekday_factors(daily: Floats, first_weekday: int) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Factors by weekday with mean 1, shrunk to 1 as far as chance explains their differences; {} where it explains all.
+    """Factors by weekday with mean 1, shrunk to 1 as far as chance explains their differences; {} if all of it.
 
     A weekday's factor is its mean count over the mean of all. Its variance by chance is the variance of one day's
     count around its weekday's mean over the number of such days (in units of the mean squared); what the seven

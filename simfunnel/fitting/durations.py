@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from simfunnel.fitting.figures import Estimate, Floats, QuantileTable, chance_estimate, quantile_table
+from simfunnel.fitting.figures import Estimate, Floats, QuantileTable, chance_estimate, few_groups, quantile_table
 
 ENDS = ("won", "lost")
 NEVER = "never"
@@ -117,7 +117,8 @@ class _Layout:
         """Weight of the deals that had entered before each age and had not ended before it."""
         entered = np.concatenate([[0.0], np.cumsum(weights[self.by_entry])])
         ended = np.concatenate([[0.0], np.cumsum(weights[self.by_end])])
-        return entered[self.entered] - ended[self.left]
+        at_risk: Floats = entered[self.entered] - ended[self.left]
+        return at_risk
 
     def curves(self, weights: Floats) -> Curves:
         """The curves where span i counts `weights[i]` times."""
@@ -127,8 +128,8 @@ class _Layout:
             k: np.where(self.used, np.bincount(at, weights[self.closings[k]], len(self.ages)) / sure, 0.0)
             for k, at in self.at.items()
         }
-        total = np.minimum(sum(hazards.values()), 1.0)
-        open_share = np.cumprod(1 - total)
+        total = np.minimum(np.sum(list(hazards.values()), axis=0), 1.0)
+        open_share: Floats = np.cumprod(1 - total)
         before = np.concatenate([[1.0], open_share[:-1]])
         ended = {k: np.cumsum(before * hazard) for k, hazard in hazards.items()}
         return Curves(self.ages, at_risk, open_share, ended)
@@ -145,7 +146,7 @@ def aalen_johansen(watched: Watched) -> Curves:
 
 @dataclass(frozen=True)
 class _Beyond:
-    """What is known of ages beyond the oldest closing: days watched, the late rate of closing, and its shares by end."""
+    """Beyond the oldest closing: the days watched there, and how fast and how deals closed just before."""
 
     oldest: float
     watched_days: float
@@ -210,10 +211,11 @@ def fit_durations(watched: Watched, *, whole_days: bool = True, seed: int = 1) -
             if drawn.chance(k) > 0:
                 medians[k].append(float(np.interp(0.5, drawn.ended[k] / drawn.chance(k), drawn.ages)))
     draws = np.array(chances)
+    stretch = few_groups(len(groups)) if len(groups) < watched.deals else 1.0
     how = f"Aalen-Johansen with delayed entry; {len(groups):,} groups of deals reweighted"
     found = {
-        name: chance_estimate(float(point[i]), draws[:, i], how, watched.deals) for i, name in enumerate((*ENDS,
-        NEVER))
+        name: chance_estimate(float(point[i]), draws[:, i], how, watched.deals, stretch)
+        for i, name in enumerate((*ENDS, NEVER))
     }
     times = _times(watched, curves, beyond, whole_days=whole_days)
     counts = {k: len(layout.closings[k]) for k in ENDS}
@@ -234,8 +236,9 @@ def _completed(curves: Curves, beyond: _Beyond, closing: float) -> Floats:
 
 def _shrunk(chances: Floats, known: int, prior: Floats) -> Floats:
     """Chances from so many deals of known end, with prior weights added."""
-    weight: Floats = chances * known + prior
-    return weight / weight.sum()
+    weight = chances * known + prior
+    shares: Floats = weight / weight.sum()
+    return shares
 
 
 def _median(table: QuantileTable, draws: list[float], n: int) -> Estimate:
@@ -320,24 +323,23 @@ def _said(curves: Curves, beyond: _Beyond, counts: dict[str, int]) -> tuple[str,
     """What the reader should know about how far the data carry."""
     said = []
     due = beyond.late_rate * beyond.watched_days
-    later = beyond.expected * curves.never
     if due >= 3:
         said.append(
-            f"a deal older than {beyond.oldest:.0f} days never closes: {beyond.followed:,} deals were watched beyond that "
-            f"age, {beyond.watched_days:,.0f} days in all, and none closed, where the pace just before would have closed "
-            f"{due:,.0f}"
+            f"a deal older than {beyond.oldest:.0f} days never closes: {beyond.followed:,} deals were watched beyond "
+            f"that age, {beyond.watched_days:,.0f} days in all, and none closed, where the pace just before would have "
+            f"closed {due:,.0f}"
         )
     else:
         said.append(
-            f"deals were hardly watched beyond the oldest closing ({beyond.oldest:.0f} days), so how many never close is not "
-            f"well known: of the {curves.never:.0%} open at that age, {later / curves.never if curves.never else 0:.0%} are "
+            f"deals were hardly watched beyond the oldest closing ({beyond.oldest:.0f} days), so how many never close "
+            f"is not well known: of the {curves.never:.0%} open at that age, {beyond.expected:.0%} are "
             "taken to close later, and the intervals are widened"
         )
     few = [f"{n} {k}" for k, n in counts.items() if n < FEW_CLOSINGS]
     if few:
         said.append(
-            f"few closings ({', '.join(few)}): times lean on those of all closings, and chances on a weak prior (weight of "
-            f"{PRIOR_WEIGHT:g} deals, won, lost and never equally likely)"
+            f"few closings ({', '.join(few)}): times lean on those of all closings, and chances on a weak prior "
+            f"(weight of {PRIOR_WEIGHT:g} deals, won, lost and never equally likely)"
         )
     return tuple(said)
 

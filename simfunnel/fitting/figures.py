@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 Z95 = 1.6448536269514722  # the standard normal's 95% quantile
@@ -30,11 +31,23 @@ class Estimate:
     n: int = 0
 
 
-def chance_estimate(value: float, draws: Floats, how: str, n: int) -> Estimate:
-    """A chance with its interval from draws, symmetric on the log-odds, so that its median is the chance itself."""
+def chance_estimate(value: float, draws: Floats, how: str, n: int, stretch: float = 1.0) -> Estimate:
+    """A chance with its interval from draws, symmetric on the log-odds, so that its median is the chance itself.
+
+    `stretch` multiplies the interval's width, for draws known to be too close together (see `few_groups`).
+    """
     low, high = (_logit(float(q)) for q in np.quantile(draws, [0.05, 0.95]))
-    middle, half = _logit(value), (high - low) / 2
+    middle, half = _logit(value), (high - low) / 2 * stretch
     return Estimate(_expit(middle), _expit(middle - half), _expit(middle + half), how, n)
+
+
+def few_groups(groups: int) -> float:
+    """How much wider a 90% interval must be than exponential reweighting of so many groups makes it.
+
+    Exponential weights, scaled to their sum, give a mean the variance s^2 / (g + 1), s^2 with divisor g; unbiased is
+    s^2 / (g - 1). And a deviation in terms of an estimated s follows Student's t with g - 1 degrees of freedom.
+    """
+    return math.sqrt((groups + 1) / (groups - 1)) * float(stdtrit(groups - 1, 0.95)) / Z95
 
 
 def _logit(chance: float) -> float:
@@ -60,7 +73,8 @@ class QuantileTable:
 
     def at(self, u: Any) -> Floats:
         """The quantiles at shares u (0 to 1)."""
-        return np.interp(u, self.shares, self.values)
+        quantiles: Floats = np.interp(u, self.shares, self.values)
+        return quantiles
 
     def share_below(self, x: Any) -> Floats:
         """The share of the distribution at or below x."""
@@ -90,7 +104,7 @@ def quantile_table(shares: Floats, values: Floats) -> QuantileTable:
         pieces = np.searchsorted(chosen, fine, side="right")
         area = np.bincount(pieces, gap, minlength=len(chosen) + 1)
         worst = int(np.argmax(area))
-        inside = _CANDIDATES[(_CANDIDATES > chosen[worst - 1] + 1e-9) & (_CANDIDATES < chosen[worst] - 1e-9)]
+        inside = _CANDIDATES[(chosen[worst - 1] + 1e-9 < _CANDIDATES) & (chosen[worst] - 1e-9 > _CANDIDATES)]
         if not len(inside):
             break
         off = np.interp(inside, fine, gap)

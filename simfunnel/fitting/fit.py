@@ -1,4 +1,4 @@
-"""A history of deals as a scenario: every number fitted, with its interval, in a file that a person can read and edit."""
+"""A history of deals as a scenario: every number with its interval, in a file that a person can read and edit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from simfunnel.fitting.values import OTHER, Values, fit_values
 from simfunnel.fitting.watching import daily_counts, watched
 from simfunnel.scenario.documents import dump
 
-WON, LOST, STAYS = "Won", "lost", "stays" NEW, OPEN, TEAM = "new deals", "open deals", "sellers" SELLING_TIME = 0.35
-# of a seller's hours; surveys find 22% to 46% HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00 _STILL_HERE =
-timedelta(days=90)  # an owner with no open deal and none created within this has left _PERIODS = (("day", 1.0,
-1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count worth saying
+WON, LOST, STAYS = "Won", "lost", "stays"
+NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
+SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
+HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
+_STILL_HERE = timedelta(days=90)  # an owner with no open deal and none created within this has left
+_PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
 
 
 @dataclass(frozen=True)
@@ -274,14 +276,15 @@ def _assumptions(
     said = [*history.assumptions, *durations.assumptions, *arrivals.assumptions]
     if (history.deals["created"] < pd.Timestamp(history.observed_from)).any():
         said.append(
-            f"closings are seen from {history.observed_from} on: deals created earlier count from their age on that day, "
-            "and new deals are counted from that day on"
+            f"closings are seen from {history.observed_from} on: deals created earlier count from their age on that "
+            "day, and new deals are counted from that day on"
         )
     said += values.assumptions if values else ["no value of a won deal is known: every win counts as 1"]
     if members:
         said.append(
-            f"effort can't be seen in an export: it is set so that new deals keep {len(members)} sellers {busy:.0%} busy, at "
-            f"{SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes it); times to close begin after that work"
+            f"effort can't be seen in an export: it is set so that new deals keep {len(members)} sellers {busy:.0%} "
+            f"busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes it); times to close begin "
+            "after that work"
         )
     else:
         said.append("no owners are known, so nobody's time limits the pipeline")
@@ -297,7 +300,8 @@ def _comments(values: Values | None, durations: Durations, has_team: bool) -> di
     """A line on each section: where its numbers and intervals come from."""
     notes = {
         "attributes": "Shares among new deals.",
-        "sources": "A to B is a central 90% interval: how well the recent level is known, how far it may drift, and bursts.\n"
+        "sources": "A to B is a central 90% interval: how well the recent level is known, how far it may wander, "
+        "and bursts.\n"
         "Open deals are filled in by: simfunnel forecast --deals EXPORT",
         "stages": f"Chances: {durations.chances['won'].how}; A to B is a central 90% interval.\n"
         f"Lost is the rest; '{STAYS}' is the share that never closes. Times are quantiles of the days to each end.",

@@ -84,7 +84,7 @@ def _borrowed(amounts: Floats, kinds: np.ndarray, mine: Floats) -> QuantileTable
 
 
 def _mean(amounts: Floats) -> Estimate:
-    """A mean with its central 90% interval (normal, from the standard error; for one value, a tenth to ten times it)."""
+    """A mean with its central 90% interval: normal, from the standard error; of one value, a tenth to ten times it."""
     mean = float(amounts.mean())
     if len(amounts) < 2:
         return Estimate(mean, mean / 10, mean * 10, "a single won deal", 1)

@@ -27,8 +27,7 @@ def watched(history: History) -> tuple[Watched, tuple[str, ...]]:
     """
     deals = history.deals
     end = (
-        _days(deals["closed"] -
-        deals["created"]).fillna(history.age(history.end)).clip(lower=0.0).to_numpy(dtype=float)
+        _days(deals["closed"] - deals["created"]).fillna(history.age(history.end)).clip(lower=0.0).to_numpy(dtype=float)
     )
     first = history.age(pd.Timestamp(history.observed_from)).to_numpy(dtype=float)
     entry = np.where(first > 0, first, -1.0)
@@ -80,8 +79,8 @@ def _month_weights(history: History) -> tuple[Floats, tuple[str, ...]]:
         return weights, ()
     counts = ", ".join(f"{n}" for n in seen)
     said = (
-        f"closings may follow the quarter: the days seen in its first, second and third months ({counts}) are weighted to "
-        "count alike"
+        f"closings may follow the quarter: the days seen in its first, second and third months ({counts}) are weighted "
+        "to count alike"
     )
     return weights, (said,)
 

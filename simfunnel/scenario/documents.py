@@ -1,26 +1,32 @@
 """YAML files as plain trees, with the line and column of everything in them.
 
-YAML 1.2's core rules, not PyYAML's older ones: `NO` is a text, `12:30` is a text, `1e3` is a number, a key given twice is a
-fault. Files are refused before anything in them expands: aliases, more than 1 MB, 50,000 nodes or a depth of 64.
+YAML 1.2's core rules, not PyYAML's older ones: `NO` is a text, `12:30` is a text, `1e3` is a number, a key given twice
+is a fault. Files are refused before anything in them expands: aliases, tags, more than 1 MB, 50,000 nodes or a depth of
+64.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from simfunnel.errors import Fault, InputError
+from simfunnel.errors import Fault, InputError, nearest
 
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 1_000_000, 50_000, 64
-_INT = re.compile(r"[-+]?[0-9]+")
+MAX_MESSAGE = 500
+_INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_WORDS |= {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_NULL = re.compile(r"~|null|Null|NULL|")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_LARGEST = sys.float_info.max
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path_ = tuple[str | int, ...]
@@ -43,56 +49,69 @@ class Document:
     places: dict[Path_, Place] = field(default_factory=dict)
 
     def fault(self, path: Path_, message: str) -> Fault:
-        """A fault at a path, placed as exactly as is known."""
+        """A fault at a path, placed as exactly as is known; parts of the path that the tree has not are left out."""
         known: Path_ = ()
+        here: Any = self.tree
         for part in path:
-            if (*known, part) in self.places:
+            inside = part in here if isinstance(here, Mapping) else isinstance(here, list) and part in range(len(here))
+            if inside or (*known, part) in self.places:
                 known = (*known, part)
-        place = self.places.get(known, Place("", 0, 0))
-        return Fault(message, ".".join(str(p) for p in known), place.file, place.line, place.column)
+                here = here[part] if inside else None
+        place = next((self.places[known[:n]] for n in range(len(known), -1, -1) if known[:n] in self.places), _NOWHERE)
+        said = (
+            message
+            if len(message) <= MAX_MESSAGE
+            else f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
+        )
+        return Fault(said, ".".join(map(str, known)), place.file, place.line, place.column)
 
 
-def read_text(path: Path) -> str:
-    """The text of a user's file; raises InputError where it is missing, too large, or no UTF-8 text."""
+_NOWHERE = Place("", 0, 0)
+
+
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
+    """The text of a user's file; raises InputError where it is missing, has more than `most` bytes, or is no text."""
     try:
         if path.is_dir():
             raise InputError([Fault("is a folder, not a file", file=str(path))])
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError([Fault(f"is too large: {size:,} bytes, allowed are {MAX_BYTES:,}", file=str(path))])
-        return path.read_bytes().decode("utf-8-sig")
+        if size > most:
+            raise InputError([Fault(f"is too large: {size:,} bytes, allowed are {most:,}", file=str(path))])
+        content = path.read_bytes()
     except FileNotFoundError:
         near = _neighbour(path)
         raise InputError(
             [Fault("no such file" + (f". Did you mean '{near}'?" if near else ""), file=str(path))]
         ) from None
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text (byte {error.start + 1}); save it as UTF-8"
-        raise InputError([Fault(message, file=str(path))]) from None
     except OSError as error:
         raise InputError([Fault(f"can't be read: {error.strerror}", file=str(path))]) from None
+    except ValueError:
+        raise InputError(f"{str(path)!r} can't be the name of a file") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 text (byte {error.start + 1}); save it as UTF-8"
+        raise InputError([Fault(message, file=str(path), line=line)]) from None
 
 
 def _neighbour(path: Path) -> str | None:
-    from simfunnel.errors import nearest
-
     found = nearest(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else None
     return str(path.parent / found) if found else None
 
 
 def parse(text: str, file: str) -> Document:
     """Read one YAML document; raises InputError with every fault of its form."""
-    _refuse_bombs(text, file)
     try:
+        _refuse_bombs(text, file)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
-        raise InputError([_syntax_fault(error, file)]) from None
+        raise InputError([_syntax_fault(error, text, file)]) from None
     if node is None:
         raise InputError([Fault("is empty", file=file)])
     if not isinstance(node, yaml.MappingNode):
-        raise InputError(
-            [Fault("is no scenario: it must begin with keys such as name:, start:, sources:, stages:", file=file)]
-        )
+        what = "a list" if isinstance(node, yaml.SequenceNode) else "a single text"
+        raise InputError([Fault(f"holds {what}, not keys with values such as name: and start:", file=file, line=1)])
     faults: list[Fault] = []
     document = Document({})
     document.tree = _build(node, (), document.places, file, faults)
@@ -101,64 +120,74 @@ def parse(text: str, file: str) -> Document:
     return document
 
 
-def _syntax_fault(error: yaml.YAMLError, file: str) -> Fault:
+def _syntax_fault(error: Any, text: str, file: str) -> Fault:
     mark = getattr(error, "problem_mark", None)
     message = getattr(error, "problem", None) or str(error).splitlines()[0]
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    if "expected a single document" in message or "expected '<document start>'" in message:
-        message = "holds more than one document, or no YAML"
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.encode().count(b"\n", 0, error.position) + 1
+    if "another document" in message:
+        message = "it holds more than one document (---); write one to a file"
+    elif getattr(error, "context_mark", None):
+        message += f" {error.context}, which begins on line {error.context_mark.line + 1}"
     return Fault(f"is not valid YAML: {message}", file=file, line=line, column=column)
 
 
 def _refuse_bombs(text: str, file: str) -> None:
     """Look at the bare events first, so that nothing large is ever built."""
-    depth = nodes = 0
-    if len(text.encode()) > MAX_BYTES:
-        raise InputError([Fault(f"is too large: allowed are {MAX_BYTES:,} bytes", file=file)])
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            mark = event.start_mark
-            problem = ""
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                problem = "anchors (&) and aliases (*) are not allowed; write the part out, or use extends:"
-            if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)):
-                nodes += 1
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if nodes > MAX_NODES:
-                problem = f"has more than {MAX_NODES:,} parts"
-            if depth > MAX_DEPTH:
-                problem = f"is nested deeper than {MAX_DEPTH} levels"
-            if problem:
-                raise InputError([Fault(problem, file=file, line=mark.line + 1, column=mark.column + 1)])
-    except yaml.YAMLError as error:
-        raise InputError([_syntax_fault(error, file)]) from None
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InputError([Fault("is not text: it holds halves of characters", file=file)]) from None
+    if size > MAX_BYTES:
+        raise InputError([Fault(f"is too large: allowed are {MAX_BYTES:,} bytes", file=file)])
+    depth = nodes = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        tag = getattr(event, "tag", None)
+        problem = ""
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            problem = "anchors (&) and aliases (*) are not allowed; write the part out, or use extends:"
+        elif tag:
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
+            problem = f"tags ({tag}) are not allowed; write the value alone, a text in quotes"
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)):
+            nodes += 1
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if nodes > MAX_NODES:
+            problem = f"has more than {MAX_NODES:,} parts"
+        if depth > MAX_DEPTH:
+            problem = f"is nested deeper than {MAX_DEPTH} levels"
+        if problem:
+            place = _place(event, file)
+            raise InputError([Fault(problem, file=file, line=place.line, column=place.column)])
+
+
+def _place(part: yaml.Event | yaml.Node, file: str) -> Place:
+    mark = part.start_mark
+    return Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
 
 
 def _build(node: yaml.Node, path: Path_, places: dict[Path_, Place], file: str, faults: list[Fault]) -> Any:
-    place = Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
-    places.setdefault(path, place)
-    if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
-        faults.append(Fault(f"the tag {node.tag} is not allowed", file=file, line=place.line, column=place.column))
-        return None
+    places.setdefault(path, _place(node, file))
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     if isinstance(node, yaml.SequenceNode):
         return [_build(child, (*path, k), places, file, faults) for k, child in enumerate(node.value)]
     tree: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        at = key_node.start_mark
-        if not isinstance(key_node, yaml.ScalarNode):
-            faults.append(Fault("a key must be a plain word", file=file, line=at.line + 1, column=at.column + 1))
+        place = _place(key_node, file)
+        key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else None
+        problem = ""
+        if key is None:
+            problem = "a key must be a plain word"
+        elif key == "<<":
+            problem = "merge keys (<<) are not allowed; use extends:"
+        elif key in tree:
+            problem = f"'{key}' is given twice"
+        if key is None or problem:
+            faults.append(Fault(problem, file=file, line=place.line, column=place.column))
             continue
-        key = str(key_node.value)
-        if key == "<<" or key in tree:
-            problem = "merge keys (<<) are not allowed; use extends:" if key == "<<" else f"'{key}' is given twice"
-            faults.append(Fault(problem, file=file, line=at.line + 1, column=at.column + 1))
-            continue
-        places[(*path, key)] = Place(file, at.line + 1, at.column + 1)
+        places[(*path, key)] = place
         tree[key] = _build(value_node, (*path, key), places, file, faults)
     return tree
 
@@ -167,17 +196,49 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     text: str = node.value
     if node.style in ('"', "'", "|", ">"):
         return text
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text) and len(text) < 19:
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text.lower() == "true"
+    if _INT.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
 
 
+def plain(value: Any, path: Path_ = ()) -> Any:
+    """A copy of nested maps, lists and values as `parse` could have given it: dates are texts, keys are texts.
+
+    Raises InputError where something has no place in a file.
+    """
+    if len(path) > MAX_DEPTH:
+        raise InputError(f"{path[0]}: is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        return {str(key): plain(child, (*path, str(key))) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(child, (*path, k)) for k, child in enumerate(value)]
+    if hasattr(value, "item") and not getattr(value, "ndim", 1):
+        value = value.item()  # one of numpy's numbers
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int) and abs(value) < 10**18:
+        return int(value)
+    if isinstance(value, (int, float)):
+        return float(value) if abs(value) <= _LARGEST else math.copysign(math.inf, value)
+    if isinstance(value, date):
+        return (value.date() if isinstance(value, datetime) else value).isoformat()
+    raise InputError([Fault(f"a {type(value).__name__} has no place in a scenario", ".".join(map(str, path)))])
+
+
 class _Dumper(yaml.SafeDumper):
-    """Writes small maps on one line, and leaves texts bare where our own reader takes them for texts."""
+    """Leaves texts bare where our own reader takes them for texts, and quotes them where it does not."""
+
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (so yaml wants it)
+
+
+for _kind, _pattern in (("null", _NULL), ("bool", _BOOL), ("int", _INT), ("float", _FLOAT)):
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern.pattern})\\Z"), None)
 
 
 def dump(tree: Mapping[str, Any]) -> str:

@@ -7,11 +7,20 @@ days, work in hours, chances between 0 and 1, money in the scenario's currency.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from simfunnel import units
 from simfunnel.calendars import ALWAYS, Calendar, public_holidays, read_days, read_hours, read_month
@@ -21,6 +30,7 @@ from simfunnel.units import Number, Rate, Span, Uncertain
 
 STAYS = "stays"
 LOST = "lost"
+FIRST_YEAR, LAST_YEAR = 1950, 2100
 
 
 class Spec(BaseModel):
@@ -64,14 +74,45 @@ RateOf = Annotated[Rate, *_read(units.read_rate, {"type": "string", "examples": 
 
 
 def _read_date(value: object) -> date:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
+    found = value.date() if isinstance(value, datetime) else value if isinstance(value, date) else None
     try:
-        return date.fromisoformat(str(value))
+        if found is None and re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value)):
+            found = date.fromisoformat(str(value))
     except ValueError:
-        raise ValueError(f"'{value}' is no date; write it as 2026-10-01") from None
+        pass
+    if found is None:
+        raise ValueError(f"{units.shown(value)} is no date; write it as 2026-10-01")
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise ValueError(f"{found} is too far away; allowed are the years {FIRST_YEAR} to {LAST_YEAR}")
+    return found
+
+
+def _read_name(value: object) -> str:
+    """A name; one that looks like a number needs no quotes."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError(f"{units.shown(value)} is no name; write a text")
+    if not str(value).strip():
+        raise ValueError("a name can't be empty")
+    return str(value)
+
+
+Name = Annotated[str, *_read(_read_name, {"type": "string"})]
+
+
+def _read_count(value: object) -> object:
+    """A whole number; yes and no are none, though Python takes them for 1 and 0."""
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.5
+    if not (number.is_integer() and abs(number) < units.LARGEST):
+        raise ValueError(f"{units.shown(value)} is no whole number")
+    return int(number)
+
+
+Level = str | int | float
+"""A value of an attribute: the name of a category (which may look like a number), or a number."""
+
+
+def _count(least: int, most: int) -> Any:
+    return (BeforeValidator(_read_count), Field(ge=least, le=most))
 
 
 Day = Annotated[date, *_read(_read_date, {"type": "string", "format": "date"})]
@@ -130,7 +171,7 @@ def _read_source_cost(value: object) -> SourceCost:
         return SourceCost(each=units.read_amount(text.removesuffix(" each")))
     if " per " in text:
         amount, _, unit = text.partition(" per ")
-        return SourceCost(per_day=units.read_rate(f"1 per {unit}").per_day * units.middle(units.read_amount(amount)))
+        return SourceCost(per_day=_a_day(amount, unit))
     return SourceCost(once=units.read_amount(value))
 
 
@@ -147,8 +188,15 @@ def _read_pay(value: object) -> Number:
     """Pay for a day from `6000 per month`."""
     amount, per, unit = str(value).partition(" per ")
     if not per:
-        raise ValueError(f"'{value}' has no period; write for example '6000 per month'")
-    return units.middle(units.read_amount(amount)) * units.middle(units.read_rate(f"1 per {unit}").per_day)
+        raise ValueError(f"{units.shown(value)} has no period; write for example '6000 per month'")
+    return _a_day(amount, unit)
+
+
+def _a_day(amount: str, unit: str) -> Number:
+    """The part of an amount per unit of time that falls on one day."""
+    if unit.strip() not in units.DAYS_IN:
+        raise ValueError(not_among(unit.strip(), "period", units.DAYS_IN))
+    return units.scaled(units.read_amount(amount), 1 / units.DAYS_IN[unit.strip()])
 
 
 Pay = Annotated[Number, *_read(_read_pay, {"type": "string", "examples": ["6000 per month"]})]
@@ -242,17 +290,18 @@ def _read_calendar(value: object) -> Calendar:
     if value == "always":
         return ALWAYS
     if not isinstance(value, Mapping):
-        raise ValueError(
-            f"'{value}' is no calendar; write {{days: Mon-Fri, hours: \"09:00-17:00\", holidays: US}} or always"
-        )
+        example = '{days: Mon-Fri, hours: "09:00-17:00", holidays: US}'
+        raise ValueError(f"{units.shown(value)} is no calendar; write {example} or always")
     strange = [k for k in value if k not in ("days", "hours", "holidays")]
     if strange:
         raise ValueError(not_among(strange[0], "key of a calendar", ("days", "hours", "holidays")))
     found = value.get("holidays", [])
-    if isinstance(found, str):
-        closed = public_holidays(found, tuple(range(2000, 2051)))
+    if isinstance(found, str) and not found[:1].isdigit():
+        closed = public_holidays(found, tuple(range(FIRST_YEAR, LAST_YEAR + units.MAX_SPAN_YEARS + 1)))
+    elif isinstance(found, (str, list, tuple)):
+        closed = frozenset(_read_date(day) for day in ([found] if isinstance(found, str) else found))
     else:
-        closed = frozenset(_read_date(day) for day in found)
+        raise ValueError(f"{units.shown(found)} are no holidays; write a country code such as US, or a list of dates")
     return Calendar(read_days(value.get("days", "Mon-Fri")), read_hours(value.get("hours", "09:00-17:00")), closed)
 
 
@@ -291,36 +340,47 @@ def _read_rate_steps(value: object) -> RateSteps:
     if isinstance(value, Mapping):
         if not value:
             raise ValueError("no rate is given; write for example {2026-10-01: 12 per day}")
-        return RateSteps(steps=tuple(sorted((_read_date(day), units.read_rate(rate)) for day, rate in value.items())))
+        rates = {_read_date(day): units.read_rate(rate) for day, rate in value.items()}
+        return RateSteps(steps=tuple((day, rates[day]) for day in sorted(rates)))
     return RateSteps(steps=((None, units.read_rate(value)),))
-
-
-def _read_by_name(read_name: Callable[[object], int]) -> Callable[[object], dict[int, Number]]:
-    def read(value: object) -> dict[int, Number]:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"'{value}' is no list of factors by name; write for example {{Mon: x1.2}}")
-        return {read_name(name): units.read_factor(factor) for name, factor in value.items()}
-
-    return read
 
 
 _BY_NAME = {"type": "object", "additionalProperties": _texts(None, "x1.2")}
 
 
+def _read_by_name(read_names: Callable[[object], Sequence[int]], example: str) -> Callable[[object], dict[int, Number]]:
+    def read(value: object) -> dict[int, Number]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{units.shown(value)} is no list of factors by name; write for example {example}")
+        factors: dict[int, Number] = {}
+        for name, factor in value.items():
+            for code in read_names(name):
+                if code in factors:
+                    raise ValueError(f"'{name}' has a factor already")
+                factors[code] = units.read_factor(factor)
+        return factors
+
+    return read
+
+
+_Weekdays = Annotated[dict[int, Number], *_read(_read_by_name(read_days, "{Sat: x0.2}"), _BY_NAME)]
+_Months = Annotated[dict[int, Number], *_read(_read_by_name(lambda n: [read_month(n)], "{Dec: x0.5}"), _BY_NAME)]
+
+
 class OpenDeal(Spec):
     """A deal that is already under way at the start."""
 
-    id: str
+    id: Name
     """Its name in the CRM; its luck belongs to this name."""
-    stage: str
+    stage: Name
     """The stage where it stands."""
     age: Duration = 0.0
     """How long it has been there."""
     value: Amount | None = None
     """What it is worth; drawn from `value` if it is not known."""
-    member: str | None = None
+    member: Name | None = None
     """The member who owns it."""
-    attributes: dict[str, str | float] = Field(default_factory=dict)
+    attributes: dict[str, Level] = Field(default_factory=dict)
     """What is known of its attributes; the others are drawn."""
 
 
@@ -331,19 +391,17 @@ class SourceSpec(Spec):
         RateSteps | None, *_read(_read_rate_steps, {"type": ["string", "object"], "examples": ["12 per day"]})
     ] = None
     """How many come: `12 per day`, `40 per week`, `8 per working day`, or by date {2026-10-01: 12 per day, …}."""
-    weekday: Annotated[dict[int, Number], *_read(_read_by_name(lambda n: read_days(n)[0]), _BY_NAME)] = Field(
-        default_factory=dict
-    )
-    """Factors on the rate by day of the week, such as {Sat: x0.2, Sun: x0}."""
-    season: Annotated[dict[int, Number], *_read(_read_by_name(read_month), _BY_NAME)] = Field(default_factory=dict)
+    weekday: _Weekdays = Field(default_factory=dict)
+    """Factors on the rate by day of the week, such as {Mon-Thu: x1.1, Sat: x0.2, Sun: x0}."""
+    season: _Months = Field(default_factory=dict)
     """Factors on the rate by month, such as {Dec: x0.5}."""
     at: Day | None = None
     """The day on which a list of prospects arrives, all at once, when the calendar opens."""
-    size: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    size: Annotated[int, *_count(0, 10_000_000)] | None = None
     """How many prospects are on the list."""
     deals: tuple[OpenDeal, ...] | None = None
     """Deals already open at the start, one by one; or {file: deals.csv}."""
-    enters: str | None = None
+    enters: Name | None = None
     """The stage where its prospects begin; the first stage unless said."""
     cost: Spending = SourceCost()
     """`85 each`, `2000 per month`, or an amount paid once."""
@@ -384,13 +442,23 @@ class Working(Spec):
     pay: Pay | None = None
     """What one of them costs, such as `6000 per month`, while employed."""
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        """Nobody works backwards, or leaves before they come."""
+        for name in ("speed", "skill"):
+            if (number := getattr(self, name)) is not None and units.middle(number) <= 0:
+                raise ValueError(f"{name} must be above 0, not {number:g}")
+        if self.hired and self.leaves and self.leaves <= self.hired:
+            raise ValueError(f"leaves on {self.leaves}, not after being hired on {self.hired}")
+        return self
+
 
 class MemberSpec(Working):
     """One member of a team, or several alike."""
 
-    name: str | None = None
+    name: Name | None = None
     """Their name; numbered names are given to those who have none."""
-    count: Annotated[int, Field(ge=0, le=10_000)] = 1
+    count: Annotated[int, *_count(0, 10_000)] = 1
     """How many of them there are."""
     only: When = Field(default_factory=dict)
     """Whom they may serve, such as {segment: enterprise}; everyone unless said."""
@@ -419,7 +487,7 @@ def _read_serving(value: object) -> object:
 class TeamSpec(Working):
     """People who share a queue of work."""
 
-    size: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    size: Annotated[int, *_count(0, 10_000)] | None = None
     """How many members, all alike."""
     members: tuple[MemberSpec, ...] | None = None
     """The members one by one, where they differ."""
@@ -433,10 +501,6 @@ class TeamSpec(Working):
         """A team is counted or listed, not both."""
         if (self.size is None) == (self.members is None):
             raise ValueError("a team has either size: or members:")
-        names = [m.name for m in self.members or () if m.name]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(f"two members are called {', '.join(twice)}")
         return self
 
 
@@ -446,17 +510,17 @@ class TeamSpec(Working):
 class WorkSpec(Spec):
     """The work that a team does on a prospect in a stage, before it is decided where the prospect goes."""
 
-    team: str
+    team: Name
     """Who does it."""
     effort: Efforts
     """Hours of work of one touch."""
-    touches: Annotated[int, Field(ge=1, le=1000)] = 1
+    touches: Annotated[int, *_count(1, 1000)] = 1
     """How many times they work on it."""
     every: Times = Distribution.constant(0.0)
     """The time between the end of one touch and asking for the next."""
     patience: Times | None = None
     """How long the prospect waits for a member at each touch before giving up; for ever unless said."""
-    gives_up: str = LOST
+    gives_up: Name = LOST
     """Where the impatient go."""
     cost: Amount = 0.0
     """What each touch costs, besides the members' pay."""
@@ -469,7 +533,7 @@ class ExitSpec(Spec):
     """The share that leaves this way; one exit may leave it out and is the rest."""
     after: Times = Distribution.constant(0.0)
     """How long those who leave this way take, from entry or from the end of the work."""
-    set: dict[str, str | float] = Field(default_factory=dict)
+    set: dict[str, Level] = Field(default_factory=dict)
     """Attributes that change on this way, such as {authority: decides}."""
 
 
@@ -478,7 +542,7 @@ class LimitSpec(Spec):
 
     after: Times
     """How long a prospect may stay in the stage, from entry."""
-    to: str = LOST
+    to: Name = LOST
     """Where it goes then."""
 
 
@@ -487,7 +551,7 @@ class RouteSpec(Spec):
 
     when: When = Field(default_factory=dict)
     """The condition; everyone unless said."""
-    to: str
+    to: Name
     """The stage or end."""
 
 
@@ -495,14 +559,23 @@ class PluginSpec(Spec):
     """A routing rule of the user's own, in Python."""
 
     python: Annotated[str, Field(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
-    """`file.py:function`; the function gets the prospect's facts as a dict and returns a stage's name, or None to stay."""
+    """`file.py:function`; it gets the prospect's facts as a dict and returns a stage's name, or None to stay."""
 
 
 def _read_route(value: object) -> object:
-    """Routes are a list of rules, or one Python rule."""
-    if isinstance(value, Mapping):
-        return PluginSpec(**value) if "python" in value else (RouteSpec(**value),)
-    return value
+    """Routes are a list of rules, one rule alone, or one Python rule."""
+    return [value] if isinstance(value, Mapping) and "python" not in value else value
+
+
+def _kind_of_route(value: object) -> str:
+    return "plugin" if isinstance(value, PluginSpec) or (isinstance(value, Mapping) and "python" in value) else "rules"
+
+
+Route = Annotated[
+    Annotated[PluginSpec, Tag("plugin")] | Annotated[tuple[RouteSpec, ...], Tag("rules")],
+    Discriminator(_kind_of_route),
+    BeforeValidator(_read_route),
+]
 
 
 class ReferralSpec(Spec):
@@ -512,7 +585,7 @@ class ReferralSpec(Spec):
     """How many they bring."""
     after: Times = Distribution.constant(0.0)
     """How long after entering the stage (or after each round) each one comes."""
-    source: str
+    source: Name
     """The source under whose name they come."""
     reward: Amount = 0.0
     """Paid once for each of them who becomes a customer."""
@@ -529,7 +602,7 @@ class StageSpec(Spec):
     """Ways out, by the name of the stage or end to which they lead; `stays` is the share that never leaves."""
     limit: LimitSpec | None = None
     """When to give up."""
-    route: PluginSpec | tuple[RouteSpec, ...] = ()
+    route: Route = ()
     """Rules that send a prospect elsewhere before any work: [{when: …, to: …}] or {python: file.py:function}."""
     customer: bool | None = None
     """Whether those here are customers; yes where the stage books something, unless said."""
@@ -554,13 +627,9 @@ class StageSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _wrap(cls, data: Any) -> Any:
-        """One referral rule stands for a list of one; routes likewise."""
+        """One referral rule stands for a list of one."""
         if isinstance(data, Mapping):
-            data = dict(data)
-            if isinstance(data.get("refers"), Mapping):
-                data["refers"] = [data["refers"]]
-            if "route" in data:
-                data["route"] = _read_route(data["route"])
+            data = {**data, "refers": [data["refers"]]} if isinstance(data.get("refers"), Mapping) else data
         return data
 
 

@@ -1,0 +1,7 @@
+"""`python -m simfunnel` is the command line."""
+
+import sys
+
+from simfunnel.cli import main
+
+sys.exit(main())

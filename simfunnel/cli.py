@@ -1,0 +1,404 @@
+"""The command line: each command reads, calls the library, and shows.
+
+Exit codes: 0 done, 1 the run failed, 2 the user's input is at fault; then clear messages, and nothing half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from simfunnel import __version__
+from simfunnel.errors import Fault, InputError, SimfunnelError
+
+if TYPE_CHECKING:
+    from simfunnel.scenario import Scenario
+
+app = App(
+    name="simfunnel",
+    help="Simulate and forecast a sales pipeline, from today's open deals and with sellers' limited time.",
+    version=__version__,
+)
+
+Replications = Annotated[int, Parameter(name=["--replications", "-n"])]
+Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Period = Literal["week", "month", "quarter", "all"]
+Workers = Annotated[int, Parameter(name="--workers")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        return result if isinstance(result, int) else 0
+    except CycloptsError:
+        return 2
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SimfunnelError as error:
+        print(f"simfunnel: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("simfunnel: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        print(f"simfunnel: {error or 'out of memory'}", file=sys.stderr)
+        return 1
+
+
+def _crew(workers: int, replications: int) -> int:
+    """How many workers to use: all cores where none are named and there is work for them."""
+    return workers or (min(os.cpu_count() or 1, 8) if replications >= 40 else 1)
+
+
+def _folder(output: Path | None, source: Path, *, quiet: bool) -> Path | None:
+    """Where results go: the folder named, or runs/<file's name>; nowhere for --json alone."""
+    return output or (None if quiet else Path("runs") / source.stem)
+
+
+@app.command
+def init(folder: Path = Path()) -> None:
+    """Write a starter scenario, a sample CRM export, and the truth from which the sample was simulated."""
+    from simfunnel.starter import write_starter
+
+    for path in write_starter(folder):
+        print(path)
+    print(f"Next: simfunnel check {folder / 'scenario.yaml'}")
+
+
+@app.command
+def check(files: list[Path], /) -> int:
+    """Tell every fault of scenario files; then each model in words."""
+    from simfunnel.scenario import load
+    from simfunnel.scenario.describe import describe
+
+    faults: list[Fault] = []
+    for file in files:
+        try:
+            scenario = load(file)
+        except InputError as error:
+            faults += error.faults
+            continue
+        print(describe(scenario.spec, scenario.warnings))
+    if faults:
+        raise InputError(faults)
+    return 0
+
+
+@app.command
+def run(
+    scenario: Path,
+    /,
+    *,
+    replications: Replications = 100,
+    seed: int = 1,
+    engine: Literal["auto", "simpy"] = "auto",
+    workers: Workers = 0,
+    period: Period = "quarter",
+    by: str | None = None,
+    log: Path | None = None,
+    output: Output = None,
+    json_: Json = False,
+) -> None:
+    """Simulate a scenario and write its tables and pictures into a folder.
+
+    Args:
+        scenario: The scenario file.
+        replications: How many replications.
+        seed: The seed; the same seed gives the same results.
+        engine: Which engine; `auto` takes the fastest that can run the scenario.
+        workers: How many processes; all cores unless said.
+        period: The periods of the table shown.
+        by: Group the metrics by source, member, generation or an attribute as well.
+        log: Write every move to this CSV file.
+        output: The folder for results; runs/<scenario> unless said.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel import replicate, runs
+    from simfunnel.scenario import load
+    from simfunnel.screens import progress, show_runs
+
+    model = load(scenario)
+    folder = _folder(output, scenario, quiet=json_)
+    if folder:
+        runs.check_folder(folder)
+    _warn(model)
+    with progress(f"simulating {model.name}") as tell:
+        result = replicate.run(
+            model,
+            replications,
+            seed=seed,
+            workers=_crew(workers, replications),
+            by=by,
+            log=log is not None,
+            progress=tell,
+        )
+    if result.replications < replications:
+        print(f"interrupted after {result.replications} of {replications} replications; these are kept", file=sys.stderr)
+    if log:
+        runs.write_log(result, log)
+    _show(json_, lambda: runs.results_json(result), lambda: show_runs(result, period))
+    if folder:
+        _told(runs.write_run(result, folder, command="run"), quiet=json_)
+
+
+@app.command
+def compare(
+    baseline: Path,
+    alternatives: list[Path],
+    /,
+    *,
+    replications: Replications = 100,
+    seed: int = 1,
+    workers: Workers = 0,
+    precision: str | None = None,
+    period: Period = "quarter",
+    output: Output = None,
+    json_: Json = False,
+) -> None:
+    """Compare scenarios with a baseline on the same luck: differences, their intervals, and the chance to be better.
+
+    Args:
+        baseline: The scenario file to compare with.
+        alternatives: The scenario files to compare.
+        replications: How many replications of each; with --precision, of each batch.
+        seed: The seed that all share.
+        workers: How many processes; all cores unless said.
+        precision: Go on until the difference in bookings is known so well, such as 2%.
+        period: The periods of the table.
+        output: The folder for results; runs/<baseline>-compared unless said.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel import comparison
+    from simfunnel.scenario import load
+    from simfunnel.screens import progress
+
+    base, *others = _all_loaded([baseline, *alternatives], load)
+    folder = _folder(output, baseline.with_name(f"{baseline.stem}-compared"), quiet=json_)
+    wanted = _precision(precision)
+    with progress("comparing") as tell:
+        result = comparison.compare(
+            base,
+            *others,
+            replications=replications,
+            seed=seed,
+            workers=_crew(workers, replications),
+            precision=wanted,
+            unit=period,
+            progress=tell,
+        )
+    _finish_comparison(result, folder, "compare", None, json_=json_)
+
+
+@app.command
+def experiment(
+    file: Path,
+    /,
+    *,
+    replications: Annotated[int | None, Parameter(name=["--replications", "-n"])] = None,
+    seed: int | None = None,
+    workers: Workers = 0,
+    output: Output = None,
+    json_: Json = False,
+) -> None:
+    """Run an experiment: a baseline and named strategies in one table and one picture.
+
+    Args:
+        file: The experiment file.
+        replications: How many replications of each; what the file says unless given.
+        seed: The seed that all share; what the file says unless given.
+        workers: How many processes; all cores unless said.
+        output: The folder for results; runs/<experiment> unless said.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel import experiments
+    from simfunnel.screens import progress
+
+    found = experiments.load_experiment(file)
+    crew = _crew(workers, replications or found.spec.replications)
+    with progress(found.spec.name) as tell:
+        result = experiments.run_experiment(found, replications=replications, seed=seed, workers=crew, progress=tell)
+    measures = list(found.spec.measures)
+    _finish_comparison(result, _folder(output, file, quiet=json_), "experiment", measures, json_=json_)
+
+
+@app.command
+def fit(
+    export: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    as_of: date | None = None,
+    map_: Annotated[Path | None, Parameter(name="--map")] = None,
+    currency: str = "USD",
+    busy: str = "80%",
+    seed: int = 1,
+) -> None:
+    """Fit a scenario to a CRM export: what was found, what was assumed, and a file to read and edit.
+
+    Args:
+        export: The export: a CSV, Excel or Parquet file with a row for each deal.
+        output: The scenario file to write.
+        as_of: The date on which the data ends, as 2026-09-30; the last date in the file unless said.
+        map_: A YAML file that names the columns, such as {created: "Open date", stage: Phase}.
+        currency: The currency of the values.
+        busy: The share of the sellers' time that new deals are assumed to take (an export can't tell it).
+        seed: The seed of the intervals' resampling.
+    """
+    from simfunnel.crm.importing import read_crm
+    from simfunnel.fitting.fit import fit as fit_history
+    from simfunnel.runs import write_text
+    from simfunnel.scenario import load_text
+    from simfunnel.screens import show_frame
+    from simfunnel.units import middle, read_chance
+
+    history = read_crm(export, map_, as_of)
+    print(history.quality.to_text())
+    model = fit_history(history, busy=float(middle(_read(read_chance, busy, "--busy"))), seed=seed, currency=currency)
+    text = model.to_yaml()
+    load_text(text, output.parent, str(output))
+    write_text(output, text)
+    show_frame(model.table, f"Fitted from {export.name}")
+    print("Assumed:")
+    for assumption in model.assumptions:
+        print(f"- {assumption}")
+    print(f"\nWritten: {output}. Next: simfunnel forecast {output} --deals {export} --as-of {history.as_of}")
+
+
+@app.command
+def forecast(
+    scenario: Path,
+    /,
+    *,
+    deals: Path | None = None,
+    as_of: date | None = None,
+    map_: Annotated[Path | None, Parameter(name="--map")] = None,
+    quarters: int = 2,
+    target: str | None = None,
+    replications: Replications = 300,
+    seed: int = 1,
+    workers: Workers = 0,
+    output: Output = None,
+    json_: Json = False,
+) -> None:
+    """Forecast bookings and wins by quarter from today's open deals and those not yet created.
+
+    Args:
+        scenario: The scenario file, as `fit` writes it.
+        deals: The CRM export whose open deals are forecast.
+        as_of: The date on which the data ends, as 2026-09-30; the last date in the export unless said.
+        map_: A YAML file that names the columns.
+        quarters: How many fiscal quarters, the current one counted as the first.
+        target: Bookings wanted in each quarter, such as 3M.
+        replications: How many replications.
+        seed: The seed; the same seed gives the same results.
+        workers: How many processes; all cores unless said.
+        output: The folder for results; runs/<scenario>-forecast unless said.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel import forecasting
+    from simfunnel.crm.importing import read_crm
+    from simfunnel.scenario import load
+    from simfunnel.screens import progress, show_forecast
+    from simfunnel.units import middle, read_amount
+
+    model = load(scenario)
+    folder = _folder(output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=json_)
+    history = read_crm(deals, map_, as_of) if deals else None
+    aim = None if target is None else float(middle(_read(read_amount, target, "--target")))
+    with progress("forecasting") as tell:
+        result = forecasting.forecast(
+            model,
+            history,
+            as_of=as_of,
+            quarters=quarters,
+            target=aim,
+            replications=replications,
+            seed=seed,
+            workers=_crew(workers, replications),
+            progress=tell,
+        )
+    _show(json_, lambda: forecasting.results_json(result), lambda: show_forecast(result))
+    if folder:
+        _told(forecasting.write_forecast(result, folder), quiet=json_)
+
+
+@app.command
+def schema() -> None:
+    """Print the JSON Schema of scenario files, with which editors complete and check them."""
+    from simfunnel.scenario.schema import schema as scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=2))
+
+
+# --- what several commands share --------------------------------------------------------------------------------------
+
+
+def _all_loaded(files: list[Path], load: Callable[[Path], Scenario]) -> list[Scenario]:
+    """All scenarios, or the faults of all files at once."""
+    found, faults = [], []
+    for file in files:
+        try:
+            found.append(load(file))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _warn(scenario: Scenario) -> None:
+    for warning in scenario.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+
+
+def _read(reader: Callable[[object], Any], text: str, option: str) -> Any:
+    """An option's value, or a fault that names the option."""
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def _precision(text: str | None) -> float | None:
+    from simfunnel.units import middle, read_chance
+
+    return None if text is None else float(middle(_read(read_chance, text, "--precision")))
+
+
+def _show(as_json: bool, data: Callable[[], dict[str, Any]], show: Callable[[], None]) -> None:
+    if as_json:
+        print(json.dumps(data(), allow_nan=False))
+    else:
+        show()
+
+
+def _told(folder: Path, *, quiet: bool) -> None:
+    if not quiet:
+        print(f"Tables and pictures: {folder}")
+
+
+def _finish_comparison(result: Any, folder: Path | None, command: str, measures: list[str] | None, *, json_: bool) -> None:
+    from simfunnel import comparison
+    from simfunnel.screens import show_comparison
+
+    _show(json_, lambda: comparison.results_json(result), lambda: show_comparison(result, measures))
+    if folder:
+        _told(comparison.write_comparison(result, folder, command=command, metrics=measures), quiet=json_)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What if: the difference that a change makes, on the same luck.
+
+Both scenarios run under the same seed, replication by replication, and every draw belongs to its prospect; so a paired
+difference shows the change and little of the luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simfunnel import kpis
+from simfunnel.errors import InputError, not_among
+from simfunnel.replicate import Outcome, Progress, Runs, gather, outcomes, run
+from simfunnel.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.90
+MOST = 10_000
+"""Replications after which a comparison that was asked for a precision stops, reached or not."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Alternatives against a baseline.
+
+    `table` has a row for each alternative, metric and period: the means of both, their paired `difference` with the 90%
+    interval `low` to `high` of its mean, and `prob_better`, the share of replications in which the alternative is better
+    (ties count half; NaN for metrics of which neither more nor less is better).
+    """
+
+    baseline: Runs
+    alternatives: Mapping[str, Runs]
+    table: pd.DataFrame
+    reached: bool | None = None
+    """Whether the precision that was asked for was reached; None where none was asked for."""
+
+
+def compare(
+    baseline: Scenario,
+    *alternatives: Scenario,
+    replications: int = 100,
+    seed: int = 1,
+    workers: int = 1,
+    precision: float | None = None,
+    measure: str = "bookings",
+    unit: str = "quarter",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare alternatives with a baseline on the same luck.
+
+    With `precision`, go on in batches of `replications` until the 90% interval of every alternative's difference in
+    `measure`, over the whole horizon, is at most so wide on either side, as a share of the baseline's mean (or until
+    10,000 replications). Raises InputError where the scenarios can't be compared.
+    """
+    if not alternatives:
+        raise InputError("a comparison needs at least one alternative")
+    if measure not in kpis.METRICS:
+        raise InputError(not_among(measure, "metric", kpis.METRICS))
+    if precision is not None and not 0 < precision < 1:
+        raise InputError(f"a precision must lie between 0% and 100%, not {precision:.0%}")
+    names = _names([baseline, *alternatives])
+    for name, other in zip(names[1:], alternatives, strict=True):
+        _comparable(baseline, other, name)
+    scenarios = dict(zip(names, [baseline, *alternatives], strict=True))
+    if precision is None:
+        told = _Steps(progress, replications * len(scenarios))
+        runs = {
+            name: run(scenario, replications, seed=seed, workers=workers, progress=told.next)
+            for name, scenario in scenarios.items()
+        }
+        fewest = min(r.replications for r in runs.values())
+        reached = None
+        if fewest < replications:
+            raise KeyboardInterrupt
+    else:
+        runs, reached = _until_precise(scenarios, replications, seed, workers, precision, measure, progress)
+    base = runs.pop(names[0])
+    return Comparison(base, runs, differences(base, runs, unit), reached)
+
+
+class _Steps:
+    """Counts the replications of several scenarios as one."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress = progress
+        self.total = total
+        self.done = 0
+
+    def next(self, _done: int, _of: int) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
+
+
+def _until_precise(
+    scenarios: Mapping[str, Scenario],
+    batch: int,
+    seed: int,
+    workers: int,
+    precision: float,
+    measure: str,
+    progress: Progress | None,
+) -> tuple[dict[str, Runs], bool]:
+    done: dict[str, list[Outcome]] = {name: [] for name in scenarios}
+    batch = max(batch, 10)
+    while True:
+        count = len(next(iter(done.values())))
+        for name, scenario in scenarios.items():
+            for outcome in outcomes(scenario, range(count, count + batch), seed=seed, workers=workers):
+                done[name].append(outcome)
+                if progress:
+                    progress(sum(map(len, done.values())), len(scenarios) * (count + batch))
+        runs = {name: gather(scenarios[name], seed, found) for name, found in done.items()}
+        base, *others = runs.values()
+        wanted = precision * abs(float(base.values(measure, "all").mean().iloc[0]))
+        table = differences(base, dict(enumerate(others)), "all", [measure])
+        if bool(((table["high"] - table["low"]) / 2 <= wanted).all()):
+            return runs, True
+        if count + batch >= MOST:
+            return runs, False
+
+
+def differences(
+    baseline: Runs, alternatives: Mapping[str, Runs] | Mapping[int, Runs], unit: str, metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """The table of a `Comparison`."""
+    import pandas as pd
+    from scipy import stats
+
+    rows = []
+    for name, other in alternatives.items():
+        for metric in list(kpis.METRICS) if metrics is None else metrics:
+            before, after = baseline.values(metric, unit), other.values(metric, unit)
+            better = kpis.METRICS[metric].better
+            for period in before.columns:
+                change = (after[period] - before[period]).dropna().to_numpy()
+                n = len(change)
+                mean = float(change.mean()) if n else np.nan
+                half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * change.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+                won = (np.sign(change) * better + 1) / 2
+                rows.append(
+                    {
+                        "alternative": name,
+                        "metric": metric,
+                        "period": period,
+                        "baseline": before[period].mean(),
+                        "mean": after[period].mean(),
+                        "difference": mean,
+                        "low": mean - half,
+                        "high": mean + half,
+                        "prob_better": float(won.mean()) if n and better else np.nan,
+                        "n": n,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _names(scenarios: list[Scenario]) -> list[str]:
+    """The scenarios' names, numbered where two are the same."""
+    names: list[str] = []
+    for scenario in scenarios:
+        name, k = scenario.name, 2
+        while name in names:
+            name, k = f"{scenario.name} ({k})", k + 1
+        names.append(name)
+    return names
+
+
+def _comparable(baseline: Scenario, other: Scenario, name: str) -> None:
+    for key in ("start", "horizon", "warm_up", "currency", "fiscal_year_ends"):
+        ours, theirs = getattr(baseline.spec, key), getattr(other.spec, key)
+        if ours != theirs:
+            raise InputError(f"'{name}' can't be compared with '{baseline.name}': its {key} is {theirs}, not {ours}")

@@ -1,0 +1,240 @@
+"""Forecast: today's open deals and those not yet created, to the end of this quarter and the next.
+
+Open deals start where they are (stage, age, value, owner); new ones arrive as the scenario says. What the current quarter
+has booked already is known and added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simfunnel.crm.importing import History
+from simfunnel.errors import InputError, not_among
+from simfunnel.periods import periods
+from simfunnel.plan import quarter_of
+from simfunnel.replicate import QUANTILES, Progress, Runs, run, summarise
+from simfunnel.scenario import Scenario, from_tree
+from simfunnel.units import middle
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = ("already won", "open deals", "not yet created")
+METRICS = ("bookings", "wins")
+OPEN_DEALS = "open deals"
+TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The predictive distribution of bookings and wins by quarter.
+
+    `parts` is long: metric, period, part ('already won', 'open deals', 'not yet created'), replication, value. `table` has
+    mean, interval of the mean, standard deviation and quantiles by metric, period and part, `total` included. `deals` has
+    one row an open deal: its chance to be won by the end of each quarter, and when (P10, P50, P90 of the date, if won).
+    """
+
+    scenario: Scenario
+    runs: Runs
+    as_of: date
+    parts: pd.DataFrame
+    table: pd.DataFrame
+    deals: pd.DataFrame
+    notes: tuple[str, ...]
+    target: float | None
+
+    def total(self, metric: str = "bookings") -> pd.DataFrame:
+        """One metric's totals: a row a replication, a column a period."""
+        rows = self.parts[self.parts.metric == metric]
+        wide = rows.groupby(["replication", "period"], sort=False)["value"].sum().unstack("period")
+        return wide[list(dict.fromkeys(rows.period))]
+
+    def prob_target(self) -> dict[str, float]:
+        """The chance that the bookings of each quarter reach the target; empty without one."""
+        if self.target is None:
+            return {}
+        return {str(k): float(v) for k, v in (self.total() >= self.target).mean().items()}
+
+
+def forecast(
+    scenario: Scenario,
+    deals: History | pd.DataFrame | None = None,
+    *,
+    as_of: date | None = None,
+    quarters: int = 2,
+    target: float | None = None,
+    replications: int = 300,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Forecast:
+    """Forecast bookings and wins for so many fiscal quarters, the current one counted as the first.
+
+    `deals` is a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member, and
+    attributes); without it, the deals that the scenario lists are taken, if it lists any. The forecast begins on the day after `as_of` (the
+    history's own date, or the day before the scenario's start, unless given). Raises InputError where deals and scenario
+    don't fit.
+    """
+    if not 1 <= quarters <= 40:
+        raise InputError(f"quarters must be 1 to 40, not {quarters}")
+    history = deals if isinstance(deals, History) else None
+    day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
+    if history and day != history.as_of:
+        raise InputError(f"the history is cut at {history.as_of}, so it can't be forecast as of {day}; read it with as_of={day}")
+    table = history.open_deals() if history else deals
+    notes: list[str] = []
+    ready = prepared(scenario, None if table is None else table, day, quarters, notes)  # type: ignore[arg-type]
+    runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
+    won = already_won(history, ready, notes) if history else {}
+    if target is None and scenario.spec.target is not None:
+        target = float(middle(scenario.spec.target))
+    parts = _parts(runs, won)
+    return Forecast(ready, runs, day, parts, _table(parts), _chances(runs), tuple(notes), target)
+
+
+def prepared(
+    scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]
+) -> Scenario:
+    """The scenario from the day after `as_of` to the end of the last quarter, with these deals open; notes what was done."""
+    start = as_of + timedelta(days=1)
+    end = start
+    for _ in range(quarters):
+        end = quarter_of(end, scenario.spec.fiscal_year_ends)[1]
+    tree = {k: v for k, v in scenario.tree.items() if k not in ("warm_up", "horizon", "start")}
+    tree |= {"start": start.isoformat(), "horizon": f"{(end - start).days} days"}
+    sources = dict(tree["sources"])
+    late = [name for name, s in scenario.spec.sources.items() if s.at is not None and s.at < start]
+    for name in late:
+        notes.append(f"the list '{name}' came before {start}, so it is left out")
+        sources[name] = {}
+    if deals is not None:
+        for name, source in scenario.spec.sources.items():
+            if source.deals is not None:
+                del sources[name]
+        sources[OPEN_DEALS] = {"deals": deal_rows(deals, scenario, notes)}
+    return from_tree(tree | {"sources": sources}, scenario.folder)
+
+
+def deal_rows(deals: pd.DataFrame, scenario: Scenario, notes: list[str]) -> list[dict[str, Any]]:
+    """Open deals as a scenario lists them; what the scenario does not know is left to be drawn, and noted."""
+    spec = scenario.spec
+    missing = [c for c in ("id", "stage", "age") if c not in deals.columns]
+    if missing:
+        raise InputError(f"the open deals lack {', '.join(missing)}; found {', '.join(map(str, deals.columns))}")
+    strange = sorted(set(deals["stage"]) - set(spec.stages))
+    if strange:
+        raise InputError(f"open deals: {not_among(strange[0], 'stage of the scenario', spec.stages)}")
+    members = {m.name for t in spec.teams.values() for m in t.members or ()}
+    levels = {name: drawn.levels for name, drawn in spec.attributes.items()}
+    unknown: dict[str, int] = {}
+    rows = []
+    for deal in deals.to_dict("records"):
+        row: dict[str, Any] = {"id": str(deal["id"]), "stage": deal["stage"], "age": f"{max(0.0, deal['age']):g} days"}
+        if _is_known(deal.get("value")):
+            row["value"] = float(deal["value"])
+        if _is_known(deal.get("member")):
+            if deal["member"] in members:
+                row["member"] = deal["member"]
+            else:
+                unknown["member"] = unknown.get("member", 0) + 1
+        known = {}
+        for name, names in levels.items():
+            if not _is_known(deal.get(name)):
+                continue
+            if names is None or str(deal[name]) in names:
+                known[name] = deal[name]
+            else:
+                unknown[name] = unknown.get(name, 0) + 1
+        rows.append(row | ({"attributes": known} if known else {}))
+    for name, count in unknown.items():
+        what = "are owned by nobody in the scenario" if name == "member" else f"have a {name} that the scenario has not"
+        notes.append(f"{count:,} open deals {what}; it is drawn instead" if name != "member" else f"{count:,} open deals {what}")
+    return rows
+
+
+def _is_known(value: object) -> bool:
+    return value is not None and value == value  # NaN differs from itself
+
+
+def already_won(history: History, scenario: Scenario, notes: list[str]) -> dict[str, float]:
+    """Bookings and wins of the current quarter up to the as-of date."""
+    import pandas as pd
+
+    start = scenario.spec.start
+    first, _ = quarter_of(start, scenario.spec.fiscal_year_ends)
+    won = history.deals[(history.deals.outcome == "won") & (history.deals.closed >= pd.Timestamp(first))]
+    if first == start or won.empty:
+        return {}
+    unknown = int(won["value"].isna().sum())
+    if unknown:
+        notes.append(f"{unknown:,} deals won this quarter have no value and count as 0 in what is already won")
+    return {"bookings": float(won["value"].sum()), "wins": float(len(won))}
+
+
+def _parts(runs: Runs, won: Mapping[str, float]) -> pd.DataFrame:
+    """Each replication's bookings and wins by quarter and part."""
+    import pandas as pd
+
+    assert runs.grouped is not None
+    spec = runs.scenario.spec
+    listed = {name for name, source in spec.sources.items() if source.deals is not None}
+    rows = runs.grouped[(runs.grouped.unit == "quarter") & runs.grouped.metric.isin(METRICS)]
+    part = np.where(rows.group.isin(listed), PARTS[1], PARTS[2])
+    summed = rows.assign(part=part).groupby(["metric", "period", "part", "replication"], sort=False)["value"].sum()
+    frame = summed.reset_index()
+    if won:
+        first = periods(spec.start, 0.0, spec.days, "quarter", spec.fiscal_year_ends).labels[0]
+        known = [
+            {"metric": m, "period": first, "part": PARTS[0], "replication": k, "value": won[m]}
+            for m in METRICS
+            for k in range(runs.replications)
+        ]
+        frame = pd.concat([pd.DataFrame(known), frame], ignore_index=True)
+        frame["period"] = frame["period"].str.removesuffix(" (part)")
+    return frame
+
+
+def _table(parts: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    total = parts.groupby(["metric", "period", "replication"], sort=False)["value"].sum().reset_index()
+    both = pd.concat([parts, total.assign(part=TOTAL)], ignore_index=True)
+    table = summarise(both, ["metric", "period", "part"], QUANTILES)
+    order = {name: k for k, name in enumerate([*METRICS, *dict.fromkeys(parts.period), *PARTS, TOTAL])}
+    rank = table[["metric", "period", "part"]].replace(order).apply(tuple, axis=1)
+    return table.iloc[np.argsort(rank.map(list(dict.fromkeys(sorted(rank))).index).to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _chances(runs: Runs) -> pd.DataFrame:
+    """For each open deal its chance to be won by the end of each quarter, and the band of the date if it is won."""
+    import pandas as pd
+
+    spec = runs.scenario.spec
+    listed = [deal for source in spec.sources.values() for deal in source.deals or ()]
+    if not listed or runs.deals is None:
+        return pd.DataFrame(columns=["deal", "stage", "age", "value", "member"])
+    n = runs.replications
+    won = runs.deals["won"].to_numpy().reshape(n, len(listed))
+    value = runs.deals["value"].to_numpy().reshape(n, len(listed))
+    cut = periods(spec.start, 0.0, spec.days, "quarter", spec.fiscal_year_ends)
+    table = pd.DataFrame(
+        {
+            "deal": [d.id for d in listed],
+            "stage": [d.stage for d in listed],
+            "age": [float(middle(d.age)) for d in listed],
+            "value": value.mean(axis=0),
+            "member": [d.member or "" for d in listed],
+        }
+    )
+    for edge, label in zip(cut.edges[1:], cut.labels, strict=True):
+        table[f"won by end of {label.removesuffix(' (part)')}"] = (won < edge).mean(axis=0)
+    days = [won[~np.isnan(won[:, k]), k] for k in range(len(listed))]
+    for q in QUANTILES:
+        dates = [spec.start + timedelta(days=int(np.quantile(d, q))) if len(d) else None for d in days]
+        table[f"date P{q * 100:.0f}"] = dates
+    return table.sort_values(table.columns[5], ascending=False, kind="stable").reset_index(drop=True)

@@ -1,0 +1,164 @@
+"""What the command line shows: tables, progress and words. No numbers are made here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from simfunnel import kpis
+from simfunnel.formatting import figure, hours, money, share, signed
+from simfunnel.replicate import Progress, Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from simfunnel.comparison import Comparison
+    from simfunnel.forecasting import Forecast
+
+WIDE = 130  # columns to use where there is no terminal to ask
+FIRST = ("bookings", "wins", "win_rate", "prospects", "open_deals", "pipeline_value", "revenue", "cash", "cost", "profit")
+
+
+def console() -> Console:
+    """The console of results, on standard output."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """A bar on standard error, or a line for each tenth where that is no terminal."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, of: bar.update(task, completed=done, total=of)
+        return
+    begun = time.monotonic()
+    said = 0
+
+    def tell(done: int, of: int) -> None:
+        nonlocal said
+        tenth = 10 * done // of
+        if tenth > said:
+            said = tenth
+            print(f"{what}: {done} of {of} ({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
+
+    yield tell
+
+
+def metrics_worth_showing(runs: Runs) -> list[str]:
+    """The metrics that say something of this scenario: not those that are zero or undefined throughout."""
+    ordered = [*FIRST, *(m for m in kpis.METRICS if m not in FIRST)]
+    largest = runs.kpis[runs.kpis.unit == "all"].groupby("metric")["value"].agg(lambda v: v.abs().max())
+    same = runs.values("revenue", "all").equals(runs.values("bookings", "all"))
+    return [m for m in ordered if largest.get(m, 0) > 0 and not (m == "revenue" and same)]
+
+
+def show_runs(runs: Runs, unit: str = "quarter") -> None:
+    """The metrics by period: P50 (P10 – P90)."""
+    from rich.table import Table
+
+    out = console()
+    currency = runs.scenario.spec.currency
+    title = f"{runs.scenario.name}: {runs.replications} replications, seed {runs.seed}"
+    out.print(f"\n[bold]{title}[/bold]\nEach cell: P50, the median (P10, low – P90, high). Money in {currency}.")
+    summary = runs.summary(unit)
+    labels = list(dict.fromkeys(summary["period"]))
+    rows = summary.set_index(["metric", "period"])
+    for first in range(0, len(labels), 4):
+        part = labels[first : first + 4]
+        table = Table("", *part)
+        for metric in metrics_worth_showing(runs):
+            table.add_row(metric.replace("_", " "), *(_band(rows.loc[(metric, period)], metric) for period in part))
+        out.print(table)
+    show_teams(runs)
+
+
+def _band(row: pd.Series[float], metric: str) -> str:
+    low, middle, high = (figure(float(row[q]), kpis.METRICS[metric].unit) for q in ("0.1", "0.5", "0.9"))
+    return f"{middle} ({low} – {high})"
+
+
+def show_teams(runs: Runs) -> None:
+    """Each team's utilisation and queue, means over the replications, and which one holds the funnel up."""
+    from rich.table import Table
+
+    if runs.queues.empty:
+        return
+    means = runs.queues.drop(columns="replication").groupby("team", sort=False).mean()
+    table = Table("team", "utilisation", "waited at all", "mean wait", "in the queue", "reneged")
+    for team, row in means.iterrows():
+        figures = (share(row["utilisation"]), share(row["waited"]), hours(24 * row["mean_wait"]))
+        table.add_row(str(team), *figures, figure(row["queue_length"], "prospects"), share(row["reneged"]))
+    out = console()
+    out.print(table)
+    tightest = means["utilisation"].idxmax() if means["utilisation"].notna().any() else None
+    if tightest is not None and means.loc[tightest, "utilisation"] > 0.9:
+        busy = share(float(means.loc[tightest, "utilisation"]))  # type: ignore[arg-type]
+        out.print(f"The bottleneck is [bold]{tightest}[/bold]: {busy} of its hours are used.")
+
+
+def show_comparison(comparison: Comparison, metrics: list[str] | None = None) -> None:
+    """Paired differences with their intervals, a table for each alternative."""
+    from rich.table import Table
+
+    out = console()
+    base = comparison.baseline
+    currency = base.scenario.spec.currency
+    shown = metrics or metrics_worth_showing(base)
+    out.print(
+        f"\n[bold]Against {base.scenario.name}[/bold]: {base.replications} replications on the same luck, seed {base.seed}. "
+        f"Money in {currency}.\nP(better) is the share of replications in which the alternative is better."
+    )
+    for name, rows in comparison.table.groupby("alternative", sort=False):
+        table = Table("metric", "period", "baseline", "alternative", "difference", "90% interval of it", "P(better)", title=str(name))
+        for row in rows[rows.metric.isin(shown)].itertuples():
+            unit = kpis.METRICS[str(row.metric)].unit
+            interval = f"{signed(row.low, unit)} to {signed(row.high, unit)}"
+            cells = (figure(row.baseline, unit), figure(row.mean, unit), signed(row.difference, unit), interval)
+            table.add_row(str(row.metric).replace("_", " "), str(row.period), *cells, share(row.prob_better))
+        out.print(table)
+    if comparison.reached is False:
+        out.print("The precision that was asked for was not reached.")
+
+
+def show_forecast(forecast: Forecast) -> None:
+    """Bookings and wins by quarter and part, and the chance of the target."""
+    from rich.table import Table
+
+    out = console()
+    spec = forecast.scenario.spec
+    out.print(
+        f"\n[bold]Forecast as of {forecast.as_of}[/bold]: {forecast.runs.replications} replications, seed "
+        f"{forecast.runs.seed}. Money in {spec.currency}."
+    )
+    table = Table("", "quarter", "part", "mean", "P10 (low)", "P50", "P90 (high)")
+    for row in forecast.table.to_dict("records"):
+        unit = kpis.METRICS[row["metric"]].unit
+        cells = [figure(row[q], unit) for q in ("mean", "0.1", "0.5", "0.9")]
+        style = "bold" if row["part"] == "total" else None
+        table.add_row(row["metric"], row["period"], row["part"], *cells, style=style)
+    out.print(table)
+    for period, chance in forecast.prob_target().items():
+        out.print(f"P({period} bookings reach {money(forecast.target or 0.0, spec.currency)}) = {share(chance)}")
+    for note in forecast.notes:
+        out.print(f"Note: {note}.")
+
+
+def show_frame(frame: pd.DataFrame, title: str) -> None:
+    """A table of texts and numbers as it is."""
+    from rich.table import Table
+
+    table = Table(*map(str, frame.columns), title=title)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{x:,.4g}" if isinstance(x, float) else str(x) for x in row))
+    console().print(table)

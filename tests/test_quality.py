@@ -1,0 +1,309 @@
+"""What can't be trusted in an export: each trouble planted in a clean file is found, said and mended."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simfunnel.crm import History, Trouble, read_crm
+from simfunnel.crm.quality import CHECKS, first_watched, leaks, spellings
+
+
+def clean(n: int = 400, seed: int = 1) -> pd.DataFrame:
+    """A file without any trouble: every deal closes within 90 days or is younger than that."""
+    rng = np.random.default_rng(seed)
+    created = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 365, n), unit="D")
+    closed = created + pd.to_timedelta(rng.integers(1, 90, n), unit="D")
+    is_open = closed > pd.Timestamp("2024-12-31")
+    return pd.DataFrame(
+        {
+            "id": [f"D{i}" for i in range(n)],
+            "created": created.astype("str"),
+            "closed": closed.astype("str").where(~is_open),
+            "stage": np.where(is_open, "Talking", rng.choice(["Won", "Lost"], n)),
+            "value": rng.integers(100, 900, n).astype(float),
+            "owner": rng.choice(["Ann", "Bob", "Cy"], n),
+            "region": rng.choice(["North", "South"], n),
+        }
+    )
+
+
+def read(folder: Path, deals: pd.DataFrame) -> History:
+    deals.to_csv(folder / "deals.csv", index=False)
+    return read_crm(folder / "deals.csv")
+
+
+def trouble(history: History, words: str) -> Trouble:
+    """The one trouble whose name has these words."""
+    found = [t for t in history.quality.troubles if words in t.name]
+    assert len(found) == 1, [t.name for t in history.quality.troubles]
+    return found[0]
+
+
+def test_a_clean_file_has_no_trouble(tmp_path: Path) -> None:
+    history = read(tmp_path, clean())
+    assert history.quality.troubles == ()
+    assert history.quality.to_text() == "Data quality: no trouble found in 400 deals."
+    assert len(history.quality.to_frame()) == 0
+    assert len(history.deals) == 400
+
+
+def test_every_check_is_named_once() -> None:
+    assert len({check.__name__ for check in CHECKS}) == len(CHECKS) >= 15
+
+
+def test_report_as_text_and_as_a_table(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[5, "value"] = -3
+    report = read(tmp_path, deals).quality
+    assert report.to_text().splitlines() == [
+        "Data quality: 1 trouble in 400 deals",
+        "- negative values: 1 (0.2% of deals), for example -3.0",
+        "    done: taken as unknown",
+        "    mind: credits and refunds are no deals: bookings are before them",
+    ]
+    frame = report.to_frame()
+    assert frame.loc[0, ["trouble", "count", "share"]].tolist() == ["negative values", 1, 1 / 400]
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_creation_dates_that_are_missing_or_no_dates(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[:3, "created"] = [np.nan, "soon", "later", "1900-01-01"]
+    history = read(tmp_path, deals)
+    found = trouble(history, "no creation date")
+    assert found.count == 4
+    assert "3 can't be read, such as 'soon'" in found.name
+    assert len(history.deals) == 396
+
+
+def test_closed_without_a_date(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[deals["closed"].notna().to_numpy().nonzero()[0][:2], "closed"] = [np.nan, "?"]
+    history = read(tmp_path, deals)
+    assert trouble(history, "closed with no closing date; 1 can't be read, such as '?'").count == 2
+    assert len(history.deals) == 398
+
+
+def test_closed_before_created(tmp_path: Path) -> None:
+    deals = clean()
+    row = int(deals["closed"].first_valid_index())
+    deals.loc[row, "closed"] = "2023-12-01"
+    deals.loc[row, "created"] = "2024-05-01"
+    history = read(tmp_path, deals)
+    assert trouble(history, "closed before created").examples == (f"D{row}",)
+    assert history.deals["closed"].min() >= pd.Timestamp("2024-01-01")
+
+
+def test_ids_that_come_again(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[1, "id"] = "D0"
+    deals.loc[1, "value"] = 12345
+    history = read(tmp_path, deals)
+    assert trouble(history, "ids that come again").count == 1
+    assert history.deals.loc[history.deals["id"] == "D0", "value"].tolist() == [12345]
+
+
+def test_deals_without_an_id_are_named_after_their_row(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[[2, 5], "id"] = np.nan
+    history = read(tmp_path, deals)
+    assert trouble(history, "deals without an id").count == 2
+    assert {"row 4", "row 7"} <= set(history.deals["id"])
+    assert history.deals["id"].is_unique
+
+
+def test_one_creation_date_for_all(tmp_path: Path) -> None:
+    deals = clean()
+    deals["created"] = "2024-01-01"
+    assert "import" in trouble(read(tmp_path, deals), "one creation date for all").bias
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_lost_deals_worth_nothing_have_no_known_value(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[deals["stage"] == "Lost", "value"] = 0
+    history = read(tmp_path, deals)
+    assert trouble(history, "lost deals worth 0").count == (deals["stage"] == "Lost").sum()
+    assert history.deals.loc[history.deals["outcome"] == "lost", "value"].isna().all()
+
+
+def test_won_deals_with_no_value(tmp_path: Path) -> None:
+    deals = clean()
+    won = deals.index[deals["stage"] == "Won"]
+    deals.loc[won[0], "value"] = 0
+    deals.loc[won[1], "value"] = np.nan
+    assert trouble(read(tmp_path, deals), "won deals with no value").count == 2
+
+
+def test_values_that_are_no_number(tmp_path: Path) -> None:
+    deals = clean().astype({"value": "str"})
+    deals.loc[deals.index[deals["stage"] == "Lost"][0], "value"] = "tbd"
+    assert trouble(read(tmp_path, deals), "values that are no number").examples == ("tbd",)
+
+
+# --- open deals -------------------------------------------------------------------------------------------------------
+
+
+def test_open_deals_older_than_any_closed_one(tmp_path: Path) -> None:
+    deals = clean()
+    old = deals.index[deals["created"] < "2024-05-01"][:7]
+    deals.loc[old, "stage"] = "Talking"
+    deals.loc[old, "closed"] = np.nan
+    history = read(tmp_path, deals)
+    assert trouble(history, "open deals older than any closed one").count == 7
+    assert len(history.deals) == 400  # they are kept: they show that some never close
+
+
+def test_open_with_a_close_date_in_the_past(tmp_path: Path) -> None:
+    deals = clean()
+    is_open = deals.index[deals["stage"] == "Talking"]
+    deals.loc[is_open[:3], "closed"] = "2024-12-30"
+    deals.loc[is_open[3:6], "closed"] = "2025-06-30"
+    assert trouble(read(tmp_path, deals), "open with a close date in the past").count == 3
+
+
+# --- what is missing --------------------------------------------------------------------------------------------------
+
+
+def test_an_export_of_closed_deals_alone(tmp_path: Path) -> None:
+    deals = clean()
+    assert "export them too" in trouble(read(tmp_path, deals[deals["closed"].notna()]), "no open deals").bias
+
+
+def test_an_export_without_lost_deals(tmp_path: Path) -> None:
+    deals = clean()
+    found = trouble(read(tmp_path, deals[deals["stage"] != "Lost"]), "all closed deals are won")
+    assert "lost deals are deleted or left out" in found.bias
+
+
+def test_closings_that_begin_late_are_seen_as_truncation(tmp_path: Path) -> None:
+    deals = clean(1500)
+    hidden = deals["closed"] < "2024-04-01"
+    history = read(tmp_path, deals[~hidden])
+    assert history.observed_from == date(2024, 4, 1)
+    assert trouble(history, "created before closings are seen (2024-04-01)").count > 50
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_young_business_is_not_taken_for_truncation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    born = np.sort(rng.uniform(0, 200, 150))
+    closed = born + rng.gamma(3, 15, 150)
+    day = pd.Timestamp("2024-01-01")
+    deals = pd.DataFrame(
+        {
+            "created": day + pd.to_timedelta(born.round(), unit="D"),
+            "closed": (day + pd.to_timedelta(closed.round(), unit="D")).where(closed < 200),
+            "outcome": np.where(closed < 200, "won", "open"),
+        }
+    )
+    assert first_watched(deals, date(2024, 7, 18)) == deals["created"].min().date()
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_column_filled_in_at_the_end_is_no_attribute(tmp_path: Path) -> None:
+    deals = clean()
+    deals["account"] = np.random.default_rng(1).choice(["Acme", "Bolt", "Core"], len(deals))
+    deals.loc[deals.index[deals["stage"] == "Talking"][::2], "account"] = np.nan
+    history = read(tmp_path, deals)
+    found = trouble(history, "give the outcome away")
+    assert found.examples == ("account (empty for 50% of open deals, 0% of closed ones)",)
+    assert history.attributes == ("region",)
+
+
+def test_a_column_that_leaks_in_the_whole_file_is_not_used_at_an_earlier_date(tmp_path: Path) -> None:
+    deals = clean()
+    deals["account"] = np.where(deals["stage"] == "Talking", None, np.random.default_rng(1).choice(["A", "B"], len(deals)))
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    history = read_crm(tmp_path / "deals.csv", as_of="2024-03-01")
+    assert history.attributes == ("region",)
+    assert "account" in trouble(history, "give the outcome away").action
+
+
+def test_a_reason_that_only_lost_deals_have_is_no_attribute(tmp_path: Path) -> None:
+    deals = clean()
+    deals["why"] = np.where(deals["stage"] == "Lost", "price", "none")
+    deals.loc[::3, "why"] = "other"
+    history = read(tmp_path, deals)
+    assert "'price' is found on lost deals alone" in trouble(history, "give the outcome away").examples[0]
+    assert history.attributes == ("region",)
+
+
+def test_columns_empty_at_random_or_rarely_used_do_not_leak() -> None:
+    flagged = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        n = 300
+        outcome = rng.choice(["won", "lost", "open"], n)
+        column = pd.Series(rng.choice(["a", "b", "c", None], n, p=[0.4, 0.27, 0.03, 0.3]), dtype="str")
+        flagged += bool(leaks(pd.DataFrame({"outcome": outcome, "x": column}), ["x"]))
+    assert flagged <= 1
+
+
+def test_spellings_of_one_name_become_the_more_frequent(tmp_path: Path) -> None:
+    deals = clean()
+    deals["product"] = np.random.default_rng(1).choice(["GTX Pro", "technology"], len(deals))
+    deals.loc[[0, 1, 2], "product"] = ["GTXPro", "gtx  pro", "technolgy"]
+    deals.loc[3, "owner"] = "ann"
+    history = read(tmp_path, deals)
+    found = trouble(history, "names that nearly match")
+    assert found.count == 4
+    assert "product: technolgy -> technology" in found.action
+    assert set(history.deals["product"]) == {"GTX Pro", "technology"}
+    assert set(history.deals["owner"]) == {"Ann", "Bob", "Cy"}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"Tier 1": 90, "Tier 2": 3},
+        {"Model A": 90, "Model B": 3},
+        {"Daniel Fox": 90, "Danielle Fox": 3},
+        {"North": 90, "South": 3},
+        {"retail": 90, "detail": 3},
+        {"technology": 90, "technolgy": 80},
+        {"2023 Q1": 90, "2024 Q1": 3},
+        {"谈判": 90, "议价": 3},
+    ],
+)
+def test_names_that_differ_are_left_alone(counts: dict[str, int]) -> None:
+    assert spellings(counts) == {}
+
+
+@pytest.mark.parametrize("slip", ["technolgy", "technologgy", "technolegy", "tehcnology", "TECHNOLGY"])
+def test_one_slip_of_the_pen_is_found(slip: str) -> None:
+    assert spellings({"technology": 100, slip: 3}) == {slip: "technology"}
+    assert spellings({"technology": 100, slip: 3}, typos=False) == {}
+
+
+def test_two_spellings_never_stand_for_each_other() -> None:
+    found = spellings({"Größe A": 5, "grösse-a": 5, "GRÖSSE A": 5})
+    assert len(found) == 2
+    assert len(set(found.values())) == 1
+    assert not set(found) & set(found.values())
+
+
+# --- a real export ----------------------------------------------------------------------------------------------------
+
+
+def test_troubles_of_the_maven_export(shared_data: Path) -> None:
+    history = read_crm(shared_data / "maven_crm_2017q3" / "sales_pipeline.csv")
+    counts = {t.name: t.count for t in history.quality.troubles}
+    assert counts == {
+        "lost deals worth 0": 1684,
+        "open deals older than any closed one (138 days)": 530,
+        "deals created before closings are seen (2017-03-01)": 1185,
+        "columns that give the outcome away": 1,
+    }
+    assert "account (empty for 42% of open deals, 0% of closed ones)" in history.quality.to_text()
