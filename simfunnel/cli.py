@@ -349,7 +349,8 @@ def schema() -> None:
 
 def _all_loaded(files: list[Path], load: Callable[[Path], Scenario]) -> list[Scenario]:
     """All scenarios, or the faults of all files at once."""
-    found, faults = [], []
+    found: list[Scenario] = []
+    faults: list[Fault] = []
     for file in files:
         try:
             found.append(load(file))

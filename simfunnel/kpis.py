@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simfunnel.engines.records import (
     BOOKED,
@@ -37,7 +38,7 @@ from simfunnel.plan import LIST, NOWHERE, Plan
 if TYPE_CHECKING:
     import pandas as pd
 
-Flags = np.ndarray
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class View:
     def moved(self, which: Flags, amounts: Floats | float = 1.0) -> Floats:
         """Moves of a kind, counted (or their amounts added)."""
         moves = self.records.moves
-        chosen = amounts if np.isscalar(amounts) else np.asarray(amounts)[which]
+        chosen = amounts if isinstance(amounts, float) else amounts[which]
         return self.sums(moves.time[which], moves.prospect[which], chosen)
 
     def money(self, *kinds: int) -> Floats:
@@ -83,11 +84,12 @@ class View:
         """How many prospects (or how much of an amount of each) are in these places at each period's end."""
         moves = self.records.moves
         change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
-        weights = change * (amounts if np.isscalar(amounts) else np.asarray(amounts)[moves.prospect])
+        weights = change * (amounts if isinstance(amounts, float) else amounts[moves.prospect])
         period = np.searchsorted(self.periods.edges[1:], moves.time, side="left")
         out = np.zeros((len(self.groups), len(self.periods) + 1))
         np.add.at(out, (self.group[moves.prospect], period), weights)
-        return np.cumsum(out, axis=1)[:, :-1]
+        summed: Floats = np.cumsum(out, axis=1)
+        return summed[:, :-1]
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
         """Amounts by period that belong to no prospect: a table by group leaves them out, unless a source caused them."""

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Word = np.uint64
+"""A 32-bit word, kept in 64 bits so that products do not overflow."""
 
 
 def _use_a_writable_cache() -> None:
@@ -57,7 +59,7 @@ _STEP = 1.0 / 9007199254740992.0  # 2**-53
 
 
 @compiled
-def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
+def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[Word, Word, Word, Word]:
     """Philox 4x32-10: four 32-bit words from a 128-bit counter and a 64-bit key.
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
@@ -103,7 +105,7 @@ def child_key(parent: int, purpose: int, index: int) -> int:
     a, b, _, _ = philox(
         k & _LOW32, k >> _SHIFT32, np.uint64(purpose) & _LOW32, np.uint64(index) & _LOW32, _FAMILY, _FAMILY
     )
-    return np.int64((a << _SHIFT32) | b)
+    return int(np.int64((a << _SHIFT32) | b))
 
 
 @compiled
@@ -142,7 +144,7 @@ def _half(data: Floats, start: int, p: float) -> float:
     node = min(max(int(position), 0), HALF - 2)
     left = data[start + node]
     right = data[start + node + 1]
-    return left + (right - left) * (position - node)
+    return float(left + (right - left) * (position - node))
 
 
 @compiled
@@ -151,14 +153,14 @@ def quantile(tables: Tables, d: int, u: float) -> float:
     start = tables.start[d]
     kind = tables.kind[d]
     if kind == CONSTANT:
-        return tables.data[start]
+        return float(tables.data[start])
     if kind == CONTINUOUS:
         if u <= 0.5:
             return _half(tables.data, start, u)
         return _half(tables.data, start + HALF, 1.0 - u)
     size = tables.size[d]
     k = np.searchsorted(tables.data[start : start + size], u)
-    return tables.data[start + size + min(k, size - 1)]
+    return float(tables.data[start + size + min(k, size - 1)])
 
 
 @compiled
@@ -229,12 +231,12 @@ def forward(maps: Maps, m: int, x: float) -> float:
     a = maps.start[m]
     b = a + maps.size[m]
     if x <= maps.x[a]:
-        return maps.y[a]
+        return float(maps.y[a])
     if x >= maps.x[b - 1]:
-        return maps.y[b - 1]
+        return float(maps.y[b - 1])
     k = a + np.searchsorted(maps.x[a:b], x, side="right")
     x0, x1 = maps.x[k - 1], maps.x[k]
-    return maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0))
+    return float(maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0)))
 
 
 @compiled
@@ -246,9 +248,9 @@ def backward(maps: Maps, m: int, y: float) -> float:
         return np.inf
     k = a + np.searchsorted(maps.y[a:b], y, side="left")
     if k == a:
-        return maps.x[a]
+        return float(maps.x[a])
     y0, y1 = maps.y[k - 1], maps.y[k]
-    return maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))
+    return float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0)))
 
 
 @compiled

@@ -50,7 +50,7 @@ class Uncertainty:
 
     def __init__(self, spec: ScenarioSpec) -> None:
         self.spec = spec
-        self.places: dict[str, Any] = _uncertain_in(spec) or {}
+        self.places: Any = _uncertain_in(spec) or {}
 
     def settled(self, seed: int, replication: int) -> ScenarioSpec:
         """The scenario of one replication: every uncertain number drawn, each from a stream named after its place."""

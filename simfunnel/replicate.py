@@ -275,7 +275,7 @@ def gather(scenario: Scenario, seed: int, done: list[Outcome]) -> Runs:
         if frames[0] is None:
             return None
         numbers = [o.number for o in done]
-        joint = pd.concat(frames, keys=numbers, names=["replication"]).reset_index(level=0)
+        joint: pd.DataFrame = pd.concat(frames, keys=numbers, names=["replication"]).reset_index(level=0)
         return joint.loc[:, ~joint.columns.duplicated()].reset_index(drop=True)
 
     queues, funnel = joined("queues"), joined("funnel")

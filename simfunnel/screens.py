@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simfunnel import kpis
 from simfunnel.formatting import figure, hours, money, share, signed
@@ -73,17 +73,17 @@ def show_runs(runs: Runs, unit: str = "quarter") -> None:
     out.print(f"\n[bold]{title}[/bold]\nEach cell: P50, the median (P10, low – P90, high). Money in {currency}.")
     summary = runs.summary(unit)
     labels = list(dict.fromkeys(summary["period"]))
-    rows = summary.set_index(["metric", "period"])
+    rows = {(row["metric"], row["period"]): row for row in summary.to_dict("records")}
     for first in range(0, len(labels), 4):
         part = labels[first : first + 4]
         table = Table("", *part)
         for metric in metrics_worth_showing(runs):
-            table.add_row(metric.replace("_", " "), *(_band(rows.loc[(metric, period)], metric) for period in part))
+            table.add_row(metric.replace("_", " "), *(_band(rows[metric, period], metric) for period in part))
         out.print(table)
     show_teams(runs)
 
 
-def _band(row: pd.Series[float], metric: str) -> str:
+def _band(row: Mapping[Hashable, Any], metric: str) -> str:
     low, middle, high = (figure(float(row[q]), kpis.METRICS[metric].unit) for q in ("0.1", "0.5", "0.9"))
     return f"{middle} ({low} – {high})"
 
@@ -94,17 +94,16 @@ def show_teams(runs: Runs) -> None:
 
     if runs.queues.empty:
         return
-    means = runs.queues.drop(columns="replication").groupby("team", sort=False).mean()
+    means = runs.queues.drop(columns="replication").groupby("team", sort=False).mean().reset_index().to_dict("records")
     table = Table("team", "utilisation", "waited at all", "mean wait", "in the queue", "reneged")
-    for team, row in means.iterrows():
+    for row in means:
         figures = (share(row["utilisation"]), share(row["waited"]), hours(24 * row["mean_wait"]))
-        table.add_row(str(team), *figures, figure(row["queue_length"], "prospects"), share(row["reneged"]))
+        table.add_row(row["team"], *figures, figure(row["queue_length"], "prospects"), share(row["reneged"]))
     out = console()
     out.print(table)
-    tightest = means["utilisation"].idxmax() if means["utilisation"].notna().any() else None
-    if tightest is not None and means.loc[tightest, "utilisation"] > 0.9:
-        busy = share(float(means.loc[tightest, "utilisation"]))  # type: ignore[arg-type]
-        out.print(f"The bottleneck is [bold]{tightest}[/bold]: {busy} of its hours are used.")
+    tightest = max(means, key=lambda row: row["utilisation"] if row["utilisation"] == row["utilisation"] else 0.0)
+    if tightest["utilisation"] > 0.9:
+        out.print(f"The bottleneck is [bold]{tightest['team']}[/bold]: {share(tightest['utilisation'])} of its hours are used.")
 
 
 def show_comparison(comparison: Comparison, metrics: list[str] | None = None) -> None:
@@ -121,11 +120,11 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
     )
     for name, rows in comparison.table.groupby("alternative", sort=False):
         table = Table("metric", "period", "baseline", "alternative", "difference", "90% interval of it", "P(better)", title=str(name))
-        for row in rows[rows.metric.isin(shown)].itertuples():
-            unit = kpis.METRICS[str(row.metric)].unit
-            interval = f"{signed(row.low, unit)} to {signed(row.high, unit)}"
-            cells = (figure(row.baseline, unit), figure(row.mean, unit), signed(row.difference, unit), interval)
-            table.add_row(str(row.metric).replace("_", " "), str(row.period), *cells, share(row.prob_better))
+        for row in rows[rows.metric.isin(shown)].to_dict("records"):
+            unit = kpis.METRICS[row["metric"]].unit
+            interval = f"{signed(row['low'], unit)} to {signed(row['high'], unit)}"
+            means = (figure(row["baseline"], unit), figure(row["mean"], unit), signed(row["difference"], unit))
+            table.add_row(row["metric"].replace("_", " "), row["period"], *means, interval, share(row["prob_better"]))
         out.print(table)
     if comparison.reached is False:
         out.print("The precision that was asked for was not reached.")

@@ -23,7 +23,9 @@ def simulated(seed: int, n: int, *, before: float = 0.0, after: float = 400.0, w
     born = rng.uniform(-before, after, n)
     end = rng.choice(list(TRUTH), n, p=list(TRUTH.values()))
     time = np.select(
-        [end == "won", end == "lost"], [TIMES["won"].rvs(n, random_state=rng), TIMES["lost"].rvs(n, random_state=rng)], 1e9
+        [end == "won", end == "lost"],
+        [TIMES["won"].rvs(n, random_state=rng), TIMES["lost"].rvs(n, random_state=rng)],
+        1e9,
     )
     seen = born + time > 0
     born, end, time = born[seen], end[seen], time[seen]
@@ -181,9 +183,7 @@ def test_never_closing_is_sure_only_where_deals_were_watched_beyond_the_oldest_c
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("before", "after", "groups"), [(0.0, 400.0, 0), (200.0, 300.0, 0), (200.0, 300.0, 12)]
-)
+@pytest.mark.parametrize(("before", "after", "groups"), [(0.0, 400.0, 0), (200.0, 300.0, 0), (200.0, 300.0, 12)])
 def test_interval_of_chances_covers_nine_times_in_ten(before: float, after: float, groups: int) -> None:
     sets = 300
     hits = dict.fromkeys(TRUTH, 0)

@@ -379,7 +379,10 @@ def test_numbers(texts: list[str], numbers: list[float]) -> None:
         (b"", "the file is empty"),
         (b"\n \n", "the file is empty"),
         (HEADER.encode(), "no deals"),
-        (HEADER.encode() + "1,2024-01-01,,Open,,Jos\u00e9\n".encode("latin-1"), "deals.csv:2: is not UTF-8 (byte 0xe9)"),
+        (
+            HEADER.encode() + "1,2024-01-01,,Open,,Jos\u00e9\n".encode("latin-1"),
+            "deals.csv:2: is not UTF-8 (byte 0xe9)",
+        ),
         ((HEADER + "1,2024-01-01,,Open,,A\n").encode("utf-16"), "UTF-16"),
         (b"PK\x03\x04rest of a workbook", "Excel workbook"),
         (b"PAR1 rest", "Parquet"),

@@ -247,7 +247,7 @@ class Replication:
             for entry in team.waiting:
                 self._note_task(entry[-1], team.number, math.nan)
         return Records(
-            Prospects(*columns(self.prospects, "iiiiffi"), attributes=self._attributes()),
+            Prospects(*columns(self.prospects, "iiiiffi"), self._attributes()),
             Moves(*columns(self.moves, "fiiiii")),
             Tasks(*columns(self.tasks, "iiiiiiffff")),
             MoneyRows(*columns(self.money, "fiiif")),

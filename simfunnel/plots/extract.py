@@ -78,8 +78,9 @@ def dates(runs: Measured, days: object) -> pd.DatetimeIndex:
 def fan(runs: Measured, metric: str, *, cumulative: bool, unit: str) -> pd.DataFrame:
     """A metric over time.
 
-    Columns: period, begins, ends (dates), `0.1` … `0.9` (quantiles over the replications). Where `cumulative`, the first
-    row is the start, with 0, and a row holds all up to its end.
+    Columns: period, begins, ends, at (dates; where the period's value is drawn), `0.1` … `0.9` (quantiles over the
+    replications). Where `cumulative`, the first row is the start, with 0, and a row holds all up to its end. Otherwise
+    periods that the run cuts off are left out if any is whole, but for what is counted at a period's end.
     """
     values = runs.values(metric, unit)
     if cumulative and not is_sum(metric):
@@ -88,8 +89,14 @@ def fan(runs: Measured, metric: str, *, cumulative: bool, unit: str) -> pd.DataF
     table = quantiles(values.cumsum(axis=1) if cumulative else values).reset_index(names="period")
     table.insert(1, "begins", edges[0] if cumulative else edges[:-1])
     table.insert(2, "ends", edges[1:])
+    at_end = cumulative or metric in STOCKS
+    table.insert(3, "at", table["ends"] if at_end else table["begins"] + (table["ends"] - table["begins"]) / 2)
+    whole = table["period"].map(is_whole)
+    if not at_end and whole.any():
+        table = table[whole].reset_index(drop=True)
     if cumulative:
-        first = {"period": "start", "begins": edges[0], "ends": edges[0], **{f"{q:g}": 0.0 for q in BANDS}}
+        zero = {f"{q:g}": 0.0 for q in BANDS}
+        first = {"period": "start", "begins": edges[0], "ends": edges[0], "at": edges[0], **zero}
         table = pd.concat([pd.DataFrame([first]), table], ignore_index=True)
     return table
 
@@ -107,7 +114,7 @@ def targets(runs: Measured) -> pd.DataFrame:
     target = np.where(whole, np.nan if wanted is None else units.middle(wanted), np.nan)
     table = pd.DataFrame({"period": quarters.labels, "begins": edges[:-1], "ends": edges[1:], "target": target})
     table["in_all"] = table["target"].cumsum(skipna=False)
-    return table[table["target"].notna()].reset_index(drop=True)
+    return table[whole & (wanted is not None)].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def histogram(numbers: np.ndarray, *, whole: bool = False) -> pd.DataFrame:
         return pd.DataFrame({"low": [], "high": [], "share": []})
     low, high = float(numbers.min()), float(numbers.max())
     if low == high:
-        half = 0.5 if whole else max(abs(low) * 0.02, 1e-12)
+        half = 0.5 if whole or low == 0 else abs(low) * 0.02
         edges = np.array([low - half, low + half])
     elif whole:
         step = max(1, int(np.ceil((high - low + 1) / _bins(numbers))))
@@ -180,9 +187,9 @@ def funnel(runs: Measured) -> pd.DataFrame:
     """One row a stage, in the funnel's order.
 
     Columns: stage; entered, forward, back, left, still_there (means over the replications; the last four add up to the
-    first); `low` and `high` (P10 and P90 of entered); conversion and tired (forward, and left while waiting for a
-    seller, as shares of all who entered, over all replications; conversion is NaN where no way leads forward), days (in
-    the stage) and wait_hours (for a seller): medians over the replications.
+    first); low and high (P10 and P90 of entered); conversion and tired (who went forward, and who left while waiting
+    for a seller, as shares of all who entered in all replications; NaN where that can't be); days (until they
+    left) and wait_hours (for a seller), medians over the replications.
     """
     rows = runs.funnel.assign(back=lambda t: t.entered - t.forward - t.lost - t.still_there)
     groups = rows.groupby("stage", sort=False)
@@ -192,7 +199,9 @@ def funnel(runs: Measured) -> pd.DataFrame:
     came = sums["entered"].where(sums["entered"] > 0)
     onward = pd.Series({stage: _leads_on(runs.scenario, stage) for stage in table.index}) | (sums["forward"] > 0)
     table["conversion"] = (sums["forward"] / came).where(onward)
-    table["tired"] = sums["reneged"] / came
+    table["tired"] = (sums["reneged"] / came).where(
+        np.array([_may_tire(runs.scenario, stage) for stage in table.index])
+    )
     table["days"] = groups["mean_days"].median()
     table["wait_hours"] = groups["mean_wait_hours"].median()
     return table.reset_index(names="stage")
@@ -210,6 +219,12 @@ def _leads_on(scenario: Scenario, name: str) -> bool:
     goals |= {stage.limit.to} if stage.limit else set()
     goals |= {stage.work.gives_up} if stage.work and stage.work.patience else set()
     return bool(goals & set(stages[stages.index(name) + 1 :]))
+
+
+def _may_tire(scenario: Scenario, name: str) -> bool:
+    """Whether those in a stage may leave while they wait for a seller."""
+    stage = scenario.spec.stages.get(name)
+    return stage is None or (stage.work is not None and stage.work.patience is not None)
 
 
 def teams(runs: Measured) -> pd.DataFrame:

@@ -16,10 +16,26 @@ from matplotlib.patches import Patch
 from simfunnel.kpis import METRICS
 from simfunnel.plots import extract
 from simfunnel.plots.one import ROW, draw_distribution, names_down
-from simfunnel.plots.style import BLUE, FAINT, GREEN, GREY, HEIGHT, INK, ORANGE, RED, canvas, drawing, empty, label_axis, legend, limits
-from simfunnel.plots.words import axis_name, between, clipped, name_of, shown, signed, unit_of
+from simfunnel.plots.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    HEIGHT,
+    INK,
+    ORANGE,
+    RED,
+    canvas,
+    drawing,
+    empty,
+    label_axis,
+    legend,
+    limits,
+)
+from simfunnel.plots.words import axis_name, chance, clipped, in_most, name_of, signed, unit_of
 
-MOST_COLUMNS = 3
+MOST_COLUMNS = 2
+MOST_ROWS = 60
 PARTS = (INK, BLUE, "#a6cee3", ORANGE, GREEN)  # dark for what is sure, paler the further off
 
 
@@ -41,29 +57,33 @@ def comparison(
         interval: the coverage of `low` to `high`.
         note: what else the reader should know; it stands under the picture.
     """
-    title = f"What changes against {clipped(baseline, 50)}"
+    periods = list(dict.fromkeys(table["period"]))
+    when = f" in {periods[0]}" if len(periods) == 1 and periods[0] != "all" else ""
+    title = f"What changes against {clipped(baseline, 50)}{when}"
     metrics = list(dict.fromkeys(table["metric"]))
     if not metrics:
         figure, axes = canvas(title, note)
         empty(axes[0, 0], "Nothing was compared.")
         return figure
     rows = _row_names(table)
+    if len(rows) > MOST_ROWS:
+        note = f"the first {MOST_ROWS} of {len(rows)} rows · {note}"
+        rows = rows[:MOST_ROWS]
     columns = min(MOST_COLUMNS, len(metrics))
     deep = math.ceil(len(metrics) / columns)
-    height = max(HEIGHT, 1.6 + deep * (1.1 + ROW * 1.2 * len(rows)))
+    height = max(HEIGHT, 1.4 + deep * (1.2 + ROW * len(rows)))
     figure, axes = canvas(title, note, rows=deep, columns=columns, height=height)
     for k, ax in enumerate(axes.ravel()):
         if k >= len(metrics):
             ax.remove()
             continue
         _differences(ax, table[table["metric"] == metrics[k]], rows, currency, first=k % columns == 0)
-    words = f"{100 * interval:g}% interval"
     handles = [
         Line2D([], [], color=colour, marker="o", lw=2, label=label)
         for colour, label in (
-            (BLUE, f"better: the {words} lies on the better side"),
+            (BLUE, f"better: so says the {100 * interval:g}% interval"),
             (ORANGE, "worse"),
-            (GREY, "can't be told apart, or neither is better"),
+            (GREY, "not told apart, or neither is better"),
         )
     ]
     legend(figure, handles)
@@ -78,47 +98,52 @@ def _row_names(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _differences(ax: Axes, table: pd.DataFrame, rows: list[tuple[str, str]], currency: str, *, first: bool) -> None:
-    """One metric: a dot and an interval a row, its number above it and P(better) beside it."""
+    """One metric: a dot and an interval a row, with its number and P(better) beside it."""
     metric = str(table["metric"].iloc[0])
     unit = unit_of(metric)
     better = METRICS[metric].better if metric in METRICS else 1
-    found = {(row.strategy, row.period): row for row in table.itertuples(index=False)}
+    found = {(row["strategy"], row["period"]): row for row in table.to_dict("records")}
     ax.axvline(0, color=INK, lw=1)
     for place, key in enumerate(rows):
-        if key not in found or not np.isfinite(found[key].difference):
+        if key not in found or not np.isfinite(found[key]["difference"]):
             ax.annotate("no value", (0, place), xytext=(6, 0), textcoords="offset points", va="center", color=FAINT)
             continue
         row = found[key]
-        colour = _colour(row.low, row.high, better)
-        ax.hlines(place, row.low, row.high, color=colour, lw=2.4)
-        ax.plot(row.difference, place, "o", color=colour, ms=8)
-        ax.annotate(
-            signed(row.difference, unit),
-            (row.difference, place),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=10,
-        )
-        sure = f"P(better) {shown(row.prob_better, 'share')}" if np.isfinite(row.prob_better) else ""
-        ax.annotate(
-            sure,
-            (1.02, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=10,
-            color=FAINT,
-            annotation_clip=False,
-        )
+        colour = _colour(row["low"], row["high"], better)
+        ax.hlines(place, row["low"], row["high"], color=colour, lw=2.4)
+        ax.plot(row["difference"], place, "o", color=colour, ms=8)
+        for words, inches, shade in (
+            (signed(row["difference"], unit), 0.72, INK),
+            (chance(row["prob_better"]), 1.45, FAINT),
+        ):
+            _beside(ax, words, place, inches, shade)
+    _beside(ax, "difference", -0.8, 0.72, FAINT)
+    _beside(ax, "P(better)", -0.8, 1.45, FAINT)
     numbers = table[["difference", "low", "high"]].to_numpy(dtype=float)
     ends = limits(numbers, padding=0.15)
     ax.set_xlim(min(ends[0], -0.08 * ends[1]), max(ends[1], -0.08 * ends[0]))
     several = len({period for _, period in rows}) > 1
-    names_down(ax, [f"{clipped(s, 18)}, {p}" if several else s for s, p in rows] if first else [""] * len(rows))
-    ax.set_title(axis_name(metric, currency, "" if several else f" in {rows[0][1]}" if rows[0][1] != "all" else ""))
-    label_axis(ax.xaxis, unit, ticks=5)
+    names_down(ax, [f"{clipped(s, 24)}, {p}" if several else s for s, p in rows] if first else [""] * len(rows))
+    ax.set_title(f"{name_of(metric)} (percentage points)" if unit == "share" else axis_name(metric, currency), pad=20)
+    label_axis(ax.xaxis, unit, ticks=4)
     ax.grid(axis="x")
     ax.set_axisbelow(True)
+
+
+def _beside(ax: Axes, words: str, place: float, inches: float, colour: str) -> None:
+    """Words at a row, that end so far to the right of the panel."""
+    ax.annotate(
+        words,
+        (1.0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(72 * inches, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=10,
+        color=colour,
+        annotation_clip=False,
+    )
 
 
 def _colour(low: float, high: float, better: int) -> Any:
@@ -156,7 +181,8 @@ def forecast(
     first = extract.spread_of(extract.forecast_totals(parts).iloc[:, 0], metric, str(bars["period"].iloc[0]), target)
     title = f"{name_of(metric)} in {first.period}"
     if first.quantiles:
-        title += f": in 8 of 10 cases {between(first.quantiles[0.1], first.quantiles[0.9], unit, currency)}"
+        low, high = first.quantiles[0.1], first.quantiles[0.9]
+        title += f": {in_most(low, high, parts['replication'].nunique(), unit, currency)}"
     figure, axes = canvas(title, note, columns=2, width_ratios=[1, 1.25])
     handles = _stacked(axes[0, 0], bars, list(dict.fromkeys(parts["part"])), target)
     axes[0, 0].set_ylabel(axis_name(metric, currency))
@@ -169,7 +195,7 @@ def forecast(
 def _stacked(ax: Axes, bars: pd.DataFrame, names: list[str], target: float | None) -> list[Any]:
     """A bar a period, of the means of its parts, and beside its middle the P10 to P90 of the total."""
     at = np.arange(len(bars))
-    palette = [*PARTS, *sns.color_palette("colorblind", max(0, len(names) - len(PARTS)))]
+    palette: list[Any] = [*PARTS, *sns.color_palette("colorblind", max(0, len(names) - len(PARTS)))]
     handles: list[Any] = []
     base = np.zeros(len(bars))
     for colour, name in zip(palette, names, strict=False):
@@ -177,9 +203,12 @@ def _stacked(ax: Axes, bars: pd.DataFrame, names: list[str], target: float | Non
         base += bars[name].to_numpy()
         handles.append(Patch(color=colour, label=clipped(name)))
     if not np.array_equal(bars["0.1"], bars["0.9"]):
+        ax.vlines(at, bars["0.1"], bars["0.9"], color="white", lw=5)
         ax.vlines(at, bars["0.1"], bars["0.9"], color=INK, lw=2)
         handles.append(Line2D([], [], color=INK, lw=2, label="P10 to P90 of the total"))
-    handles += ax.plot(at, bars["0.5"], "D", color="white", mec=INK, ms=7, lw=0, label="P50 of the total")
+    handles += ax.plot(
+        at, bars["0.5"], "D", color="white", mec=INK, ms=7, lw=0, clip_on=False, label="P50 of the total"
+    )
     if target is not None:
         handles.append(ax.axhline(target, color=RED, lw=1.6, ls=(0, (5, 3)), label="target"))
     ax.set_xticks(at, [clipped(p, 14) for p in bars["period"]])

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from simfunnel.plots import extract
+from simfunnel.plots import extract, over_time
 from simfunnel.plots.extract import Distribution, Measured
 from simfunnel.plots.style import (
+    BAR,
     BLUE,
     FAINT,
     GREEN,
@@ -28,16 +28,15 @@ from simfunnel.plots.style import (
     SKY,
     Labels,
     canvas,
+    date_axis,
     drawing,
     empty,
     label_axis,
     legend,
     limits,
-    spread,
 )
-from simfunnel.plots.words import axis_name, between, clipped, name_of, shown, unit_of
+from simfunnel.plots.words import axis_name, clipped, in_most, name_of, shown, unit_of
 
-MOST_MARKED = 8  # quarters whose targets are named one by one
 MOST_PERIODS = 60  # points in the line of utilisation
 ROW = 0.36  # inches that a row of a long list needs
 
@@ -53,7 +52,7 @@ FIGURES = (
     ("entered", "came in", "prospects"),
     ("conversion", "go on", "share"),
     ("tired", "tired of\nwaiting", "share"),
-    ("days", "days in\nthe stage", ""),
+    ("days", "days until\nthey left", ""),
     ("wait_hours", "wait for\na seller", "hours"),
 )
 
@@ -92,24 +91,28 @@ class Pictures:
         runs.values(metric, unit)  # an unknown metric is told first
         added = extract.is_sum(metric) if cumulative is None else cumulative
         table = extract.fan(runs, metric, cumulative=added, unit=unit)
-        if not added and table["period"].map(extract.is_whole).any():
-            table = table[table["period"].map(extract.is_whole)]
-        table = table.assign(at=_middles(table) if not added and metric not in extract.STOCKS else table["ends"])
         figure, axes = canvas(self._fan_title(metric, table, added, unit), self.note)
         ax = axes[0, 0]
         if table["0.5"].isna().all():
             empty(ax, "There is no value in any period.")
             return figure
-        handles = _bands(ax, table, spread_shown=runs.replications > 1)
-        marks = pd.DataFrame()
+        wanted = pd.Series(dtype=float)
+        targets = pd.DataFrame()
         if metric == "bookings" and (added or unit == "quarter"):
-            marks = extract.targets(runs).dropna()
-            handles += _target_lines(ax, marks, "in_all" if added else "target", self.currency)
-        quantiles = table[[f"{q:g}" for q in extract.BANDS]]
-        ax.set_ylim(*limits(np.append(quantiles, marks[marks.columns.intersection(["in_all"] if added else ["target"])])))
-        _end_labels(ax, table.iloc[-1], unit_of(metric), spread_shown=runs.replications > 1)
+            targets = extract.targets(runs)
+            targets["wanted"] = targets["in_all" if added else "target"]
+            targets = targets.dropna(subset="wanted")
+            wanted = targets["wanted"]
+        ax.set_ylim(*limits(np.append(table[[f"{q:g}" for q in extract.BANDS]], wanted)))
+        several = runs.replications > 1
+        if added or metric in extract.STOCKS or len(table) > over_time.MOST_BOXES:
+            handles = over_time.bands(ax, table, several=several)
+            over_time.end_labels(ax, table.iloc[-1], unit_of(metric), several=several)
+        else:
+            handles = over_time.boxes(ax, table, unit_of(metric), several=several)
+        handles += over_time.target_lines(ax, targets, added=added)
         ax.set_ylabel(axis_name(metric, self.currency, ", added up from the start" if added else f" by {unit}"))
-        _date_axis(ax)
+        date_axis(ax)
         label_axis(ax.yaxis, unit_of(metric))
         ax.grid(axis="y")
         legend(figure, handles)
@@ -118,12 +121,10 @@ class Pictures:
     def _fan_title(self, metric: str, table: pd.DataFrame, added: bool, unit: str) -> str:
         last, of = table.iloc[-1], unit_of(metric)
         if not added:
-            title = f"{name_of(metric)} by {unit}"
-            return title + (": 8 of 10 replications lie in the pale band" if self.runs.replications > 1 else "")
+            what = f"{name_of(metric)} {'at the end of each' if metric in extract.STOCKS else 'by'} {unit}"
+            return what + (": 8 of 10 replications lie within the pale blue" if self.runs.replications > 1 else "")
         title = f"{name_of(metric)} to the end of {last['ends'] - pd.Timedelta(seconds=1):%Y-%m-%d}"
-        if self.runs.replications == 1:
-            return f"{title}: {shown(last['0.5'], of, self.currency)} in the one replication"
-        return f"{title}: in 8 of 10 replications {between(last['0.1'], last['0.9'], of, self.currency)}"
+        return f"{title}: {in_most(last['0.1'], last['0.9'], self.runs.replications, of, self.currency)}"
 
     @drawing()
     def distribution(self, metric: str = "bookings", period: str | None = None) -> Figure:
@@ -142,11 +143,7 @@ class Pictures:
         title = f"{name_of(metric)} in {where}"
         if found.quantiles:
             low, high = found.quantiles[0.1], found.quantiles[0.9]
-            title += (
-                f": in 8 of 10 replications {between(low, high, unit_of(metric), self.currency)}"
-                if self.runs.replications > 1
-                else f": {shown(low, unit_of(metric), self.currency)} in the one replication"
-            )
+            title += f": {in_most(low, high, self.runs.replications, unit_of(metric), self.currency)}"
         figure, axes = canvas(title, self.note)
         draw_distribution(axes[0, 0], found, self.currency)
         return figure
@@ -156,7 +153,12 @@ class Pictures:
         """The stages from the top down: who came in, what became of them, and how long they took."""
         table = extract.funnel(self.runs)
         figure, axes = canvas(
-            self._funnel_title(table), self.note, height=max(HEIGHT, 2.2 + ROW * len(table)), width_ratios=None
+            _funnel_title(table),
+            self.note,
+            columns=2,
+            height=max(HEIGHT, 2.2 + ROW * len(table)),
+            width_ratios=[1.5, 1],
+            sharey=True,
         )
         ax: Axes = axes[0, 0]
         rows = np.arange(len(table))
@@ -168,7 +170,7 @@ class Pictures:
             ends = np.clip([left - table["low"], table["high"] - left], 0, None)
             ax.errorbar(left, rows, xerr=ends, fmt="none", ecolor=INK, elinewidth=1.4, capsize=3)
         names_down(ax, table["stage"])
-        _figures_beside(ax, table)
+        _figures_beside(axes[0, 1], table)
         ax.set_xlim(*limits(np.append(left, table["high"])))
         ax.set_xlabel("Prospects who came into the stage during the run (mean over the replications)")
         label_axis(ax.xaxis, "prospects")
@@ -180,13 +182,6 @@ class Pictures:
         legend(figure, handles)
         return figure
 
-    def _funnel_title(self, table: pd.DataFrame) -> str:
-        known = table.dropna(subset="conversion")
-        if len(known) < 2:
-            return "The funnel: who came into each stage and what became of them"
-        worst = known.loc[known["conversion"].idxmin()]
-        return f"The funnel: fewest go on from {clipped(worst['stage'])} ({shown(worst['conversion'], 'share')})"
-
     @drawing()
     def teams(self) -> Figure:
         """How busy each team is, how long prospects wait for it, and how busy all are over time."""
@@ -196,7 +191,6 @@ class Pictures:
             figure, axes = canvas("Teams", self.note)
             empty(axes[0, 0], "This scenario has no teams.")
             return figure
-        over_time = self._utilisation_over_time()
         heights = [max(2.4, 0.9 + ROW * len(names)), 2.6]
         figure, axes = canvas(
             self._teams_title(table),
@@ -221,12 +215,12 @@ class Pictures:
             ax.remove()
         bottom = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
         axes[1, 0].remove()
-        _bands(bottom, over_time, spread_shown=several)
+        over_time.bands(bottom, self._utilisation_over_time(), several=several)
         bottom.set_ylim(0, 1.05)
         label_axis(bottom.yaxis, "share", ticks=5)
         bottom.set_title("Busy share of all teams together, over time")
         bottom.grid(axis="y")
-        _date_axis(bottom)
+        date_axis(bottom)
         handles: list[Any] = [Line2D([], [], color=BLUE, marker="o", lw=0, label="median of the replications")]
         if several:
             handles += [
@@ -241,36 +235,46 @@ class Pictures:
         """The line of utilisation by week, or by longer periods in long runs."""
         counts = {unit: len(extract.cut(self.runs, unit)) for unit in ("week", "month", "quarter")}
         unit = next((u for u, n in counts.items() if n <= MOST_PERIODS), "quarter")
-        table = extract.fan(self.runs, "utilisation", cumulative=False, unit=unit)
-        return table.assign(at=_middles(table))
+        return extract.fan(self.runs, "utilisation", cumulative=False, unit=unit)
 
     def _teams_title(self, table: pd.DataFrame) -> str:
         busy = table[table["figure"] == "utilisation"].dropna(subset="0.5")
         if busy.empty:
             return "Teams: nobody had an hour to offer"
-        most = busy.loc[busy["0.5"].idxmax()]
+        most = busy.iloc[int(busy["0.5"].argmax())]
         return f"Teams: busiest is {clipped(most['team'])}, with {shown(most['0.5'], 'share')} of its hours taken"
 
 
 def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
-    """A histogram with lines at P10, P50, P90 and the target, each named above the picture so that none covers another."""
+    """A histogram with lines at P10, P50, P90 and the target, each named above it so that none covers another."""
     unit = unit_of(found.metric)
     if not found.quantiles:
         empty(ax, "There is no value in this period.")
         return
     bars = found.bars
     low, mid, high = (found.quantiles[q] for q in (0.1, 0.5, 0.9))
-    ax.bar(bars["low"], bars["share"], bars["high"] - bars["low"], align="edge", color=BLUE, alpha=0.75, ec="white", lw=0.6)
+    wanted = [] if found.target is None else [found.target]
+    if len(bars) > 1:
+        ends = [bars["low"].min(), bars["high"].max(), *wanted]
+        room = 0.06 * (max(ends) - min(ends))
+        ax.set_xlim(min(ends) - room, max(ends) + room)
+        ax.bar(bars["low"], bars["share"], bars["high"] - bars["low"], align="edge", color=BAR, ec="white", lw=0.6)
+    else:  # one value alone
+        ends = list(limits([mid, *wanted], padding=0.3))
+        ax.set_xlim(ends[0] - 0.05 * (ends[1] - ends[0]), ends[1])
+        ax.bar(mid, 1.0, 0.03 * (ends[1] - ends[0]), color=BAR)
     if low < high:
         ax.axvspan(low, high, color=SKY, alpha=0.18, lw=0, zorder=0)
-    marks = [(mid, f"P50 (middle) {shown(mid, unit)}", "center", 1, "-", INK)]
+    marks: list[tuple[float, str, str, int, Any, str]] = [
+        (mid, f"P50 (middle) {shown(mid, unit)}", "center", 1, "-", INK)
+    ]
     if low < high:
         marks += [
             (low, f"P10 (low) {shown(low, unit)}", "right", 0, (0, (2, 2)), INK),
             (high, f"P90 (high) {shown(high, unit)}", "left", 0, (0, (2, 2)), INK),
         ]
     if found.target is not None and found.reached is not None:
-        words = f"target {shown(found.target, unit)}: reached in {shown(found.reached, 'share')}"
+        words = f"target {shown(found.target, unit)}: reached in {shown(found.reached, 'share')} of the replications"
         marks.append((found.target, words, "center", 2, (0, (5, 3)), RED))
     for x, words, side, row, dashes, colour in marks:
         ax.axvline(x, color=colour, lw=1.6, ls=dashes)
@@ -284,11 +288,10 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
             color=colour,
             annotation_clip=False,
         )
-    ends = [bars["low"].min(), bars["high"].max(), *([] if found.target is None else [found.target])]
-    room = 0.06 * (max(ends) - min(ends))
-    ax.set_xlim(min(ends) - room, max(ends) + room)
     ax.set_ylim(0, None)
-    ax.set_xlabel(axis_name(found.metric, currency, f" in {'the whole run' if found.period == 'all' else found.period}"))
+    ax.set_xlabel(
+        axis_name(found.metric, currency, f" in {'the whole run' if found.period == 'all' else found.period}")
+    )
     ax.set_ylabel("Share of the replications")
     label_axis(ax.xaxis, unit)
     label_axis(ax.yaxis, "share")
@@ -298,93 +301,29 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
 
 def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
     """Rows named from the top down along the vertical axis."""
-    ax.set_yticks(range(len(names)), [clipped(name, 26) for name in names])
+    ax.set_yticks(range(len(names)), [clipped(name, 36) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
 
-def _middles(table: pd.DataFrame) -> pd.Series:
-    return table["begins"] + (table["ends"] - table["begins"]) / 2
-
-
-def _bands(ax: Axes, table: pd.DataFrame, *, spread_shown: bool) -> list[Any]:
-    """The two bands and the median; single points get dots and bars, which lines would not show."""
-    at = table["at"]
-    few = len(table) <= 15
-    handles: list[Any] = []
-    for low, high, alpha, words in (("0.1", "0.9", 0.2, "80% (P10 to P90)"), ("0.25", "0.75", 0.35, "50%")):
-        if not spread_shown:
-            continue
-        if len(table) == 1:
-            ax.vlines(at, table[low], table[high], color=BLUE, alpha=alpha + 0.2, lw=14)
-        else:
-            ax.fill_between(at, table[low], table[high], color=BLUE, alpha=alpha, lw=0)
-        handles.append(Patch(color=BLUE, alpha=alpha + 0.05, label=f"middle {words} of the replications"))
-    words = "median of the replications" if spread_shown else "the one replication"
-    handles += ax.plot(at, table["0.5"], color=BLUE, lw=2.2, marker="o" if few else None, ms=5, label=words)
-    return handles
-
-
-def _target_lines(ax: Axes, marks: pd.DataFrame, column: str, currency: str) -> list[Any]:
-    """A line over each quarter at the bookings wanted by its end."""
-    dashes = (0, (5, 3))
-    for number, row in enumerate(marks.itertuples(index=False)):
-        wanted = getattr(row, column)
-        ax.hlines(wanted, row.begins, row.ends, color=RED, lw=1.6, ls=dashes)
-        if len(marks) > MOST_MARKED:
-            continue
-        more = " so far" if column == "in_all" and number else ""
-        ax.annotate(
-            f"target {row.period}{more}: {shown(wanted, 'money')}",
-            (row.begins, wanted),
-            xytext=(4, 4),
-            textcoords="offset points",
-            color=RED,
-            fontsize=10,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
-        )
-    if marks.empty:
-        return []
-    return [Line2D([], [], color=RED, lw=1.6, ls=dashes, label=f"target of each whole quarter ({currency})")]
-
-
-def _end_labels(ax: Axes, last: pd.Series, unit: str, *, spread_shown: bool) -> None:
-    """The values at the right end, beside the picture."""
-    names = {"0.9": "P90 ", "0.5": "P50 ", "0.1": "P10 "} if spread_shown else {"0.5": ""}
-    values = [float(last[q]) for q in names]
-    if not np.isfinite(values).all():
-        return
-    bottom, top = ax.get_ylim()
-    for q, place in zip(names, spread(values, 0.045 * (top - bottom)), strict=True):
-        ax.annotate(
-            f"{names[q]}{shown(last[q], unit)}",
-            (1.0, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontweight="bold" if q == "0.5" else "normal",
-            color=BLUE,
-            annotation_clip=False,
-        )
-
-
-def _date_axis(ax: Axes) -> None:
-    locator = AutoDateLocator(minticks=4, maxticks=10)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    ax.margins(x=0.01)
+def _funnel_title(table: pd.DataFrame) -> str:
+    if len(table) < 2:
+        return "The funnel: who came in and what became of them"
+    ends = (table.iloc[0], table.iloc[-1])
+    came = [f"{shown(end['entered'], 'prospects')} came into {clipped(end['stage'])}" for end in ends]
+    return f"The funnel: {came[0]}, {came[1].replace(' came', '', 1)}"
 
 
 def _figures_beside(ax: Axes, table: pd.DataFrame) -> None:
-    """Columns of figures at the right of the rows, so that no bar is too short for its number."""
-    for k, (column, heading, unit) in enumerate(FIGURES):
-        x = 1.07 + 0.105 * k
+    """Columns of figures beside the rows, so that no bar is too short for its number."""
+    ax.set_axis_off()
+    ax.set_xlim(0, len(FIGURES))
+    for k, (column, heading, unit) in enumerate(FIGURES, start=1):
         ax.annotate(
             heading,
-            (x, 1.0),
-            xycoords="axes fraction",
+            (k, 1.0),
+            xycoords=("data", "axes fraction"),
             xytext=(0, 4),
             textcoords="offset points",
             ha="right",
@@ -394,15 +333,7 @@ def _figures_beside(ax: Axes, table: pd.DataFrame) -> None:
             annotation_clip=False,
         )
         for row, value in enumerate(table[column]):
-            ax.annotate(
-                shown(float(value), unit),
-                (x, row),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="center",
-                fontsize=11,
-                annotation_clip=False,
-            )
+            ax.text(k, row, shown(float(value), unit), ha="right", va="center")
 
 
 def _dots(ax: Axes, table: pd.DataFrame, unit: str, *, several: bool) -> None:
@@ -411,12 +342,21 @@ def _dots(ax: Axes, table: pd.DataFrame, unit: str, *, several: bool) -> None:
     if several:
         ax.hlines(rows, table["0.1"], table["0.9"], color=BLUE, lw=1.6, alpha=0.6)
         ax.hlines(rows, table["0.25"], table["0.75"], color=BLUE, lw=5, alpha=0.6)
-    ax.plot(table["0.5"], rows, "o", color=BLUE, ms=8)
-    for row, (value, top) in enumerate(zip(table["0.5"], table["0.9"], strict=True)):
-        text = shown(float(value), unit) if np.isfinite(value) else "nobody asked"
-        place = max(value, top) if np.isfinite(value) else 0.0
-        ax.annotate(text, (place, row), xytext=(9, 0), textcoords="offset points", va="center", annotation_clip=False)
-    ax.set_xlim(*limits(np.append(table["0.9"], [1.0] if unit == "share" and table["figure"].eq("utilisation").any() else [])))
+    ax.plot(table["0.5"], rows, "o", color=BLUE, ms=8, clip_on=False)
+    for row, value in enumerate(table["0.5"]):
+        text = shown(float(value), unit) if np.isfinite(value) else "none"
+        ax.annotate(
+            text,
+            (1.0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
+    ax.set_xlim(
+        *limits(np.append(table["0.9"], [1.0] if unit == "share" and table["figure"].eq("utilisation").any() else []))
+    )
     ax.xaxis.set_major_formatter(Labels(unit))
     label_axis(ax.xaxis, unit, ticks=5)
     ax.grid(axis="x")

@@ -6,6 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ import numpy as np
 import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
 
-from simfunnel.plots.words import shown
+from simfunnel.plots.words import clipped, shown
 
 WIDTH, HEIGHT, DPI = 12.0, 7.0, 100  # 1200 x 700 pixels
+FOOT, LINE = 0.32, 0.25  # inches: the note at the foot, a line of the legend
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, _, GREY, _, SKY = sns.color_palette("colorblind").as_hex()
-INK, FAINT, PALE = "#222222", "#5f6770", "#d9dde2"
+INK, FAINT, PALE, BAR = "#222222", "#5f6770", "#d9dde2", "#5ba3cc"
 
 # Names of users may be in any script. These fonts, where the machine has them, fill what the first one lacks.
 _OTHER_SCRIPTS = (
@@ -50,7 +53,7 @@ def _fonts() -> list[str]:
 @contextmanager
 def drawing() -> Iterator[None]:
     """The settings under which pictures are made and saved; those of the user's own pictures stay as they are."""
-    settings: dict[str, Any] = {
+    settings: dict[Any, Any] = {
         **sns.axes_style("ticks"),
         "font.family": _fonts(),
         "font.size": 11,
@@ -75,19 +78,40 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def canvas(title: str, note: str, *, rows: int = 1, columns: int = 1, height: float = HEIGHT, **grid: Any) -> Any:
-    """A figure with its title and a note under it, and its axes as an array (rows, columns)."""
+def canvas(
+    title: str, note: str, *, rows: int = 1, columns: int = 1, height: float = HEIGHT, **grid: Any
+) -> tuple[Figure, Any]:
+    """A figure with its title above, room for a legend below, and a note at the foot; its axes as an array."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, hspace=0.06, wspace=0.04)  # type: ignore[union-attr]
     axes = figure.subplots(rows, columns, squeeze=False, **grid)
     figure.suptitle(textwrap.fill(title, 100), x=0.012, ha="left", fontsize=15, fontweight="bold")
-    figure.supxlabel(textwrap.fill(note, 170), x=0.012, ha="left", fontsize=9, color=FAINT)
+    figure.text(0.012, 0.09 / height, clipped(note, 180), ha="left", va="bottom", fontsize=9, color=FAINT)
+    _room_below(figure, FOOT)
     return figure, axes
 
 
-def legend(figure: Figure, handles: Sequence[Any], columns: int | None = None) -> None:
-    """One legend for the whole figure, under it."""
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns or min(len(handles), 5), fontsize=10)
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """One legend for the whole figure, between the axes and the note, in as many rows as its words need."""
+    widths = [0.65 + 0.078 * len(str(h.get_label())) for h in handles]  # inches
+    columns = len(handles) if sum(widths) < WIDTH - 0.4 else max(1, int((WIDTH - 0.4) / max(widths)))
+    lines = -(-len(handles) // columns)
+    _room_below(figure, FOOT + 0.1 + LINE * lines)
+    figure.legend(
+        handles=list(handles),
+        loc="lower center",
+        bbox_to_anchor=(0.5, FOOT / figure.get_figheight()),
+        ncols=columns,
+        fontsize=10,
+        borderaxespad=0,
+    )
+
+
+def _room_below(figure: Figure, inches: float) -> None:
+    """Keep the axes this far above the figure's lower end."""
+    share = inches / figure.get_figheight()
+    figure.set_layout_engine(
+        "constrained", w_pad=0.12, h_pad=0.1, wspace=0.04, hspace=0.06, rect=(0, share, 1, 1 - share)
+    )
 
 
 def empty(axes: Axes, text: str) -> None:
@@ -102,7 +126,7 @@ class Labels(Formatter):
     def __init__(self, unit: str) -> None:
         self.unit = unit
 
-    def __call__(self, x: float, pos: int | None = None) -> str:
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 (the base's arguments)
         """The label at `x`, alone."""
         return shown(float(x), self.unit)
 
@@ -111,6 +135,38 @@ class Labels(Formatter):
         places = np.unique(np.asarray(values, dtype=float))
         step = float(np.diff(places).min()) if len(places) > 1 else None
         return [shown(float(x), self.unit, step=step) for x in values]
+
+
+class Dates(Formatter):
+    """Dates along an axis: the day and month, and the year where it begins."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 (the base's arguments)
+        """The date at `x`, alone."""
+        return f"{_date(x):%Y-%m-%d}"
+
+    def format_ticks(self, values: Any) -> list[str]:
+        """The labels of all ticks."""
+        times = [_date(x) for x in values]
+        if all(t.month == t.day == 1 and t.hour == 0 for t in times) and len(times) > 1:
+            return [f"{t:%Y}" for t in times]
+        form = "%d %b %H:%M" if any(t.hour or t.minute for t in times) else "%d %b"
+        form = "%b" if all(t.day == 1 and t.hour == 0 for t in times) else form
+        new = [k == 0 or t.year != times[k - 1].year for k, t in enumerate(times)]
+        return [t.strftime(form + ("\n%Y" if first else "")) for t, first in zip(times, new, strict=True)]
+
+
+def _date(x: float) -> datetime:
+    """The date at a place on an axis of dates."""
+    when: datetime = num2date(x)  # type: ignore[no-untyped-call]
+    return when
+
+
+def date_axis(ax: Axes) -> None:
+    """Dates along the horizontal axis."""
+    locator = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(Dates())
+    ax.margins(x=0.01)
 
 
 def label_axis(axis: Any, unit: str, *, ticks: int = 7) -> None:

@@ -8,7 +8,12 @@ from simfunnel.kpis import METRICS
 
 SCALES = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
 _UNSEEN = str.maketrans({"\n": " ", "\t": " ", "\r": " "})
-_NAMES = {"wait": "Wait for a seller", "lost": "Lost deals", "churned": "Churned customers", "reneged": "Tired of waiting"}
+_NAMES = {
+    "wait": "Wait for a seller",
+    "lost": "Lost deals",
+    "churned": "Churned customers",
+    "reneged": "Tired of waiting",
+}
 
 
 def name_of(metric: str) -> str:
@@ -34,6 +39,8 @@ def shown(value: float, unit: str, currency: str = "", *, step: float | None = N
     ('2.26M USD', '6.8%', '1,116', '35.4 h')
     >>> shown(999_999, "money"), shown(2_265_000, "money", step=5000)
     ('1M', '2.265M')
+    >>> [shown(x, "share", step=0.025) for x in (0, 0.025)]
+    ['0.0%', '2.5%']
     """
     if not math.isfinite(value):
         return "–"
@@ -45,21 +52,48 @@ def shown(value: float, unit: str, currency: str = "", *, step: float | None = N
     return _minus(f"{text} {suffix}".strip())
 
 
-def between(low: float, high: float, unit: str, currency: str = "") -> str:
-    """A range in words: `between 1.6M and 3M USD`."""
-    return f"between {shown(low, unit)} and {shown(high, unit, currency)}"
+def in_most(low: float, high: float, replications: int, unit: str, currency: str = "") -> str:
+    """What most replications say, for a title; `low` and `high` are P10 and P90.
+
+    >>> in_most(1_764_000, 2_965_000, 60, "money", "USD")
+    'in 8 of 10 replications between 1.76M and 2.97M USD'
+    """
+    if replications == 1:
+        return f"{shown(low, unit, currency)} in the one replication"
+    if low == high:
+        return f"{shown(low, unit, currency)} in at least 8 of 10 replications"
+    return f"in 8 of 10 replications between {shown(low, unit)} and {shown(high, unit, currency)}"
 
 
 def signed(value: float, unit: str, currency: str = "") -> str:
-    """A difference: `+120k USD`, `−1.2%`."""
-    text = shown(value, unit, currency)
+    """A difference: `+120k USD`; of shares in percentage points.
+
+    >>> signed(-0.0123, "share"), signed(0.12, "share"), signed(7, "prospects")
+    ('−1.2 pp', '+12 pp', '+7')
+    """
+    if unit == "share" and math.isfinite(value):
+        points = 100 * value
+        text = _minus(f"{points:.0f}" if abs(points) >= 10 else f"{points:.2g}") + " pp"
+    else:
+        text = shown(value, unit, currency)
     return f"+{text}" if value > 0 else text
 
 
-def clipped(name: object, most: int = 32) -> str:
-    """A user's name that fits its place: without characters that can't be drawn, cut where it is too long.
+def chance(p: float) -> str:
+    """An estimated chance, which is never known to be 0 or 1.
 
-    >>> clipped("a\\nvery long name of a stage", 12)
+    >>> chance(0.004), chance(0.42), chance(1.0), chance(math.nan)
+    ('<1%', '42%', '>99%', '–')
+    """
+    if not math.isfinite(p):
+        return "–"
+    return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{p:.0%}"
+
+
+def clipped(name: object, most: int = 32) -> str:
+    r"""A user's name that fits its place: without characters that can't be drawn, cut where it is too long.
+
+    >>> clipped("a\nvery long name of a stage", 12)
     'a very long…'
     """
     text = "".join(c for c in str(name).translate(_UNSEEN) if c.isprintable())
@@ -73,7 +107,7 @@ def _scaled(value: float, step: float | None, from_: float) -> str:
     scale, letter = next(((s, x) for s, x in SCALES if size >= max(s, from_)), (1.0, ""))
     if step:
         return f"{value / scale:,.{_decimals(step / scale)}f}{letter}"
-    if value != 0 and size < 0.01:
+    if 0 < size < 0.01:
         return f"{value:.2g}"
     digits = 0 if size == 0 else max(0, 2 - math.floor(math.log10(size / scale)))
     text = f"{value / scale:,.{min(digits, 3)}f}"
@@ -81,8 +115,9 @@ def _scaled(value: float, step: float | None, from_: float) -> str:
 
 
 def _decimals(step: float) -> int:
-    """How many decimals tell neighbours on an axis apart."""
-    return min(9, max(0, -math.floor(math.log10(abs(step)) + 1e-9))) if step else 0
+    """How many decimals tell neighbours on an axis apart, and say 2.5 where it is not 2."""
+    least = max(0, -math.floor(math.log10(step) + 1e-9))
+    return next((d for d in range(least, 9) if abs(round(step, d) - step) < 0.01 * step), 9)
 
 
 def _minus(text: str) -> str:

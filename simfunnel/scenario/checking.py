@@ -6,23 +6,25 @@ wrong (those are faults already), so that every fault of a file is told at once.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from simfunnel import units
-from simfunnel.errors import nearest, not_among
+from simfunnel.distributions import Distribution, read_distribution
+from simfunnel.errors import InputError, nearest, not_among
 from simfunnel.scenario.conditions import DATED, FACTS, Vocabulary, member_names, read_clause
-from simfunnel.scenario.documents import Path_
-from simfunnel.scenario.spec import LOST, STAYS, AttributeSpec, Drawn, ScenarioSpec, StageSpec
+from simfunnel.scenario.documents import Path_, read_text
+from simfunnel.scenario.spec import LOST, STAYS, AttributeSpec, Drawn, ScenarioSpec, StageSpec, TeamSpec
 from simfunnel.units import Uncertain
 
 Finding = tuple[Path_, str]
 Tree = Mapping[str, Any]
-MAX_YEARS = 50
+MAX_PROSPECTS = 100_000_000  # that one source may bring
 
 
 def faults_of(tree: Tree, spec: ScenarioSpec | None, folder: Path) -> Iterator[Finding]:
@@ -55,6 +57,39 @@ def _names(tree: Tree, part: str) -> list[str]:
     return [str(name) for name in found] if isinstance(found, Mapping) else []
 
 
+def _items(node: Any) -> list[tuple[str, Any]]:
+    return list(node.items()) if isinstance(node, Mapping) else []
+
+
+def _is_broken(tree: Tree, part: str) -> bool:
+    """Whether a part holds no keys where it should, so that nothing can be said of the names in it."""
+    return tree.get(part) is not None and not isinstance(tree[part], Mapping)
+
+
+def _drawn(tree: Tree) -> dict[str, Drawn | None]:
+    """The attributes, None for those that can't be read."""
+    return {name: _parsed_drawn(node) for name, node in _items(tree.get("attributes"))}
+
+
+def _parsed_drawn(node: Any) -> Drawn | None:
+    try:
+        found: Drawn = TypeAdapter(AttributeSpec).validate_python(node)
+    except ValidationError:
+        return None
+    return found
+
+
+def _teams(tree: Tree) -> dict[str, TeamSpec | None]:
+    """The teams, None for those that can't be read."""
+    found: dict[str, TeamSpec | None] = {}
+    for name, node in _items(tree.get("teams")):
+        try:
+            found[name] = TeamSpec.model_validate(node)
+        except ValidationError:
+            found[name] = None
+    return found
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 _REFERENCES: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -79,7 +114,7 @@ def _names_exist(tree: Tree) -> Iterator[Finding]:
     for pattern, what, part in _REFERENCES:
         names = _names(tree, part)
         for path, name in _at(tree, *pattern):
-            if isinstance(name, (str, int, float)) and str(name) not in names:
+            if isinstance(name, (str, int, float)) and str(name) not in names and not _is_broken(tree, part):
                 yield path, not_among(name, what, names)
 
 
@@ -96,83 +131,86 @@ def _goals_are_meant(tree: Tree) -> Iterator[Finding]:
             yield path, f"'{goal}' is no stage. Did you mean '{meant}'? (An end needs a name that no stage resembles)"
 
 
-def _stage_names_are_allowed(tree: Tree) -> Iterator[Finding]:
+def _names_are_allowed(tree: Tree) -> Iterator[Finding]:
     for name in _names(tree, "stages"):
-        if name in (STAYS, LOST) or "->" in name or not name.strip():
+        if name in (STAYS, LOST) or "->" in name:
             yield ("stages", name), f"'{name}' can't be a stage's name: it has a meaning of its own"
     for name in _names(tree, "attributes"):
         if name in FACTS:
             yield ("attributes", name), f"'{name}' can't be an attribute's name: every prospect has it already"
+    for part in ("attributes", "sources", "teams", "stages"):
+        for name in _names(tree, part):
+            if not name or name != name.strip():
+                yield (part, name), f"'{name}' can't be a name: it is empty, or has blanks around it"
+
+
+def _members_have_names_of_their_own(tree: Tree) -> Iterator[Finding]:
+    """No two members of all teams may share a name; the numbered names are ours to choose, so only given ones count."""
+    seen: set[str] = set()
+    for path, name in _at(tree, "teams", "*", "members", "*", "name"):
+        if str(name) in seen:
+            yield path, f"two members are called '{name}'"
+        seen.add(str(name))
 
 
 def _by_is_known(tree: Tree) -> Iterator[Finding]:
     """`by` looks at the source or an attribute drawn before, and its cases name values of it."""
     before: dict[str, tuple[str, ...] | None] = {"source": tuple(_names(tree, "sources"))}
+    drawn = _drawn(tree)
+    unread = {name for name, found in drawn.items() if found is None}
+    unread |= {"source"} if _is_broken(tree, "sources") else set()
     parts = [(("attributes", name), node) for name, node in _items(tree.get("attributes"))]
     for path, node in [*parts, (("value",), tree.get("value"))]:
-        if isinstance(node, Mapping) and "by" in node:
-            by = str(node["by"])
-            if by not in before:
-                yield (*path, "by"), not_among(by, "source or attribute written above", list(before))
-            elif before[by] is None:
-                yield (*path, "by"), f"'{by}' is a number; only categories can choose a case"
-            else:
-                cases = _names(node, "cases")
-                levels = before[by] or ()
-                for case in cases:
-                    if case not in levels and case != "other":
-                        yield (*path, "cases", case), not_among(case, by, levels)
-                missing = [level for level in levels if level not in cases]
-                if missing and "other" not in cases:
-                    yield (*path, "cases"), f"no case for {', '.join(missing)}; add it, or other:"
-        before[str(path[-1])] = _levels(node)
+        by = str(node["by"]) if isinstance(node, Mapping) and "by" in node else None
+        if by is not None and by not in unread:
+            yield from _cases_are_known(path, node, by, before)
+        found = drawn.get(path[-1])
+        if found is not None:
+            before[path[-1]] = found.levels
 
 
-def _items(node: Any) -> list[tuple[str, Any]]:
-    return list(node.items()) if isinstance(node, Mapping) else []
-
-
-def _levels(node: Any) -> tuple[str, ...] | None:
-    """The categories of an attribute as it was written, or None for a number (or a form that can't be read)."""
-    drawn = _parsed_drawn(node)
-    return drawn.levels if drawn else None
-
-
-def _parsed_drawn(node: Any) -> Drawn | None:
-    from pydantic import TypeAdapter
-
-    try:
-        found: Drawn = TypeAdapter(AttributeSpec).validate_python(node)
-    except (ValidationError, ValueError, TypeError):
-        return None
-    return found
+def _cases_are_known(
+    path: Path_, node: Tree, by: str, before: Mapping[str, tuple[str, ...] | None]
+) -> Iterator[Finding]:
+    if by not in before:
+        yield (*path, "by"), not_among(by, "source or attribute written above", list(before))
+        return
+    levels = before[by]
+    if levels is None:
+        yield (*path, "by"), f"'{by}' is a number; only categories can choose a case"
+        return
+    cases = _names(node, "cases")
+    for case in cases:
+        if case not in levels and case != "other":
+            yield (*path, "cases", case), not_among(case, by, levels)
+    missing = [level for level in levels if level not in cases]
+    if missing and "other" not in cases:
+        yield (*path, "cases"), f"no case for {', '.join(missing)}; add it, or other:"
 
 
 # --- conditions and effects -------------------------------------------------------------------------------------------
 
 
-def _words_of(tree: Tree) -> Vocabulary:
-    """What conditions may name, as far as the tree can be read."""
-    from simfunnel.scenario.spec import TeamSpec
-
-    members: list[str] = []
-    for name, node in _items(tree.get("teams")):
-        try:
-            team = TeamSpec.model_validate(node)
-        except ValidationError:
-            continue
-        members += member_names(name, ScenarioSpec.model_construct(teams={name: team}))
+def _words_of(tree: Tree) -> tuple[Vocabulary, set[str]]:
+    """What conditions may name, as far as the tree can be read, and the facts of which too little is known."""
+    teams, drawn = _teams(tree), _drawn(tree)
+    read = {name: team for name, team in teams.items() if team is not None}
     try:
         start = date.fromisoformat(str(tree.get("start")))
     except ValueError:
         start = date(2000, 1, 1)
-    return Vocabulary(
+    words = Vocabulary(
         sources=tuple(_names(tree, "sources")),
         stages=tuple(_names(tree, "stages")),
-        members=tuple(members),
-        attributes={name: _levels(node) for name, node in _items(tree.get("attributes"))},
+        members=tuple(n for name in read for n in member_names(name, ScenarioSpec.model_construct(teams=read))),
+        attributes={name: found.levels if found else None for name, found in drawn.items()},
         start=start,
     )
+    unread = {name for name, found in drawn.items() if found is None}
+    unread |= {fact for fact, part in (("source", "sources"), ("stage", "stages")) if _is_broken(tree, part)}
+    if len(read) < len(teams) or _is_broken(tree, "teams"):
+        unread.add("member")
+    return words, unread
 
 
 _CONDITIONS = (
@@ -185,10 +223,12 @@ _CONDITIONS = (
 
 
 def _conditions_can_be_read(tree: Tree) -> Iterator[Finding]:
-    words = _words_of(tree)
+    words, unread = _words_of(tree)
     for pattern in _CONDITIONS:
         for path, when in _at(tree, *pattern):
             for name, wanted in _items(when):
+                if name in unread or (_is_broken(tree, "attributes") and name not in FACTS):
+                    continue
                 try:
                     read_clause(name, wanted, words)
                 except ValueError as error:
@@ -196,45 +236,56 @@ def _conditions_can_be_read(tree: Tree) -> Iterator[Finding]:
 
 
 def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
-    stages, sources = _names(tree, "stages"), _names(tree, "sources")
+    if _is_broken(tree, "stages") or _is_broken(tree, "sources"):
+        return
     for path, effect in _at(tree, "effects", "*"):
         if not isinstance(effect, Mapping):
             continue
         places = effect.get("on", [])
         for place in [places] if isinstance(places, str) else places if isinstance(places, list) else []:
-            problem = _place_problem(str(place), effect, tree, stages, sources)
+            problem = _place_problem(str(place), effect, tree)
             if problem:
                 yield (*path, "on"), problem
         if "arrivals" in effect:
             for name, _ in _items(effect.get("when")):
                 if name not in DATED:
+                    allowed = ", ".join(n for n in DATED if n != "quarter_days_left")
                     yield (
                         (*path, "when", name),
-                        f"an effect on arrivals can look at the date only ({', '.join(DATED)}), not at {name}",
+                        f"an effect on arrivals can look at the date only ({allowed}), not {name}",
                     )
         if effect.get("per") in ("touches", "visits") and "value" in effect:
             yield (*path, "per"), "a value is drawn at birth, before any touch or visit"
 
 
-def _place_problem(place: str, effect: Tree, tree: Tree, stages: list[str], sources: list[str]) -> str:
+def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
     """What is wrong with the place of an effect, or an empty text."""
-    stage, arrow, goal = (part.strip() for part in place.partition("->"))
+    stages, sources = _names(tree, "stages"), _names(tree, "sources")
     if "arrivals" in effect:
-        return "" if place in sources else not_among(place, "source", sources)
+        source = tree["sources"][place] if place in sources else {}
+        without = isinstance(source, Mapping) and source and "rate" not in source
+        missing = f"{place} has no rate, so this effect can never apply" if without else ""
+        return missing if place in sources else not_among(place, "source", sources)
     if "value" in effect:
         return "an effect on value acts at birth; say who in when:, and leave out on:"
+    stage, arrow, goal = (part.strip() for part in place.partition("->"))
     if stage not in stages:
         return not_among(stage, "stage", stages)
-    node = tree["stages"][stage]
-    exits = [e for e in _names(node, "exits") if e != STAYS] if isinstance(node, Mapping) else []
+    node = tree["stages"][stage] or {}
+    if not isinstance(node, Mapping):
+        return ""
+    exits = [e for e in _names(node, "exits") if e != STAYS]
     if arrow and goal not in exits:
         return not_among(goal, f"exit of {stage}", exits)
     if arrow and ("effort" in effect or "patience" in effect):
         return f"effort and patience belong to a stage; write on: {stage}"
     if not arrow and "odds" in effect and not any(e in stages and stages.index(e) > stages.index(stage) for e in exits):
         return f"{stage} has no exit forward whose odds could change; name an exit: {', '.join(exits) or 'it has none'}"
-    if ("effort" in effect or "patience" in effect) and isinstance(node, Mapping) and "work" not in node:
+    work = node.get("work", {})
+    if ("effort" in effect or "patience" in effect) and not work:
         return f"{stage} has no work, so this effect can never apply"
+    if "patience" in effect and isinstance(work, Mapping) and "patience" not in work:
+        return f"nobody loses patience in {stage} (its work has none), so this effect can never apply"
     return ""
 
 
@@ -270,38 +321,92 @@ def _chances_sum(tree: Tree) -> Iterator[Finding]:
             yield (*path, STAYS, "after"), f"'{STAYS}' means never leaving, so it has no time"
 
 
+def _nobody_goes_round_for_ever(tree: Tree) -> Iterator[Finding]:
+    """No stages may hand a prospect round and round in no time; each such stage is named."""
+    instant: dict[str, set[str]] = {}
+    for name, node in _items(tree.get("stages")):
+        try:
+            stage = StageSpec.model_validate(node if node is not None else {})
+        except ValidationError:
+            return
+        ways = [way for way in stage.exits.values() if way.chance != 0]
+        always = [rule.to for rule in stage.route if not rule.when] if isinstance(stage.route, tuple) else []
+        if always:
+            instant[name] = set(always[:1])
+        elif (
+            ways and all(_is_nothing(way.after) for way in ways) and (not stage.work or _is_nothing(stage.work.effort))
+        ):
+            instant[name] = {goal for goal, way in stage.exits.items() if way in ways}
+    while leaving := [name for name, goals in instant.items() if not goals <= set(instant)]:
+        for name in leaving:
+            del instant[name]
+    for name in instant:
+        round_ = " and ".join(instant)
+        yield (
+            ("stages", name),
+            f"a prospect would go round for ever, in no time, in {round_}; give an exit a time (after:)",
+        )
+
+
+def _is_nothing(distribution: Distribution) -> bool:
+    return distribution.is_constant and distribution.mean() == 0
+
+
+def _rounds_take_time(tree: Tree) -> Iterator[Finding]:
+    for pattern in (("stages", "*", "refers", "every"), ("stages", "*", "refers", "*", "every")):
+        for path, every in _at(tree, *pattern):
+            try:
+                found = read_distribution(every, units.read_duration, floor=0.0)
+            except ValueError:
+                continue
+            if found.mean() <= 0:
+                yield path, "rounds that follow each other at once would never end; give a time above 0"
+
+
 def _set_is_known(tree: Tree) -> Iterator[Finding]:
-    attributes = dict(_items(tree.get("attributes")))
+    drawn = _drawn(tree)
     for path, changes in _at(tree, "stages", "*", "exits", "*", "set"):
         for name, value in _items(changes):
-            if name not in attributes:
-                yield (*path, name), not_among(name, "attribute", attributes)
-                continue
-            levels = _levels(attributes[name])
-            if levels is not None and str(value) not in levels:
-                yield (*path, name), not_among(value, f"value of {name}", levels)
-            elif levels is None and not isinstance(value, (int, float)):
-                yield (*path, name), f"{name} is a number, '{value}' is none"
+            problem = _level_problem(name, value, drawn)
+            if problem and not _is_broken(tree, "attributes"):
+                yield (*path, name), problem
+
+
+def _level_problem(name: str, value: Any, drawn: Mapping[str, Drawn | None]) -> str:
+    """What is wrong with a value for an attribute, or an empty text."""
+    if name not in drawn:
+        return not_among(name, "attribute", drawn)
+    attribute = drawn[name]
+    if attribute is None or isinstance(value, (list, Mapping, bool)) or value is None:
+        return ""  # a fault already
+    if attribute.levels is None:
+        try:
+            units.middle(units.read_number(value))
+        except ValueError:
+            return f"{name} is a number, '{value}' is none"
+        return ""
+    return "" if str(value) in attribute.levels else not_among(value, f"value of {name}", attribute.levels)
 
 
 def _deals_are_known(tree: Tree) -> Iterator[Finding]:
-    """Deals have names of their own, and attributes that exist."""
-    attributes = {name: _levels(node) for name, node in _items(tree.get("attributes"))}
+    """Deals have names of their own, owners who exist, and attributes that exist."""
+    drawn = _drawn(tree)
+    words, unread = _words_of(tree)
     for source, deals in _at(tree, "sources", "*", "deals"):
         seen: set[str] = set()
         for k, deal in enumerate(deals if isinstance(deals, list) else []):
             if not isinstance(deal, Mapping):
                 continue
-            name = str(deal.get("id"))
+            name, member = str(deal.get("id")), deal.get("member")
             if name in seen:
                 yield (*source, k, "id"), f"two deals are called '{name}'"
             seen.add(name)
+            if member is not None and "member" not in unread and str(member) not in words.members:
+                yield (*source, k, "member"), f"deal {name}: {not_among(member, 'member', words.members)}"
             for attribute, value in _items(deal.get("attributes")):
-                path = (*source, k, "attributes", attribute)
-                if attribute not in attributes:
-                    yield path, not_among(attribute, "attribute", attributes)
-                elif attributes[attribute] and str(value) not in (attributes[attribute] or ()):
-                    yield path, not_among(value, f"value of {attribute}", attributes[attribute] or ())
+                problem = _level_problem(attribute, value, drawn)
+                if problem and not _is_broken(tree, "attributes"):
+                    yield (*source, k, "attributes", attribute), f"deal {name}: {problem}"
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
@@ -309,81 +414,46 @@ def _deals_are_known(tree: Tree) -> Iterator[Finding]:
 
 def _plugins_exist(tree: Tree, folder: Path) -> Iterator[Finding]:
     for path, text in _at(tree, "stages", "*", "route", "python"):
-        file = folder / str(text).partition(":")[0]
-        if not file.is_file():
-            yield path, f"there is no Python file {file.name} beside the scenario"
+        file, _, function = str(text).partition(":")
+        try:
+            body = ast.parse(read_text(folder / file)).body
+        except InputError as error:
+            yield path, str(error)
+            continue
+        except (SyntaxError, ValueError) as error:
+            yield path, f"{file} is no Python file: {error}"
+            continue
+        names = [one.name for one in body if isinstance(one, ast.FunctionDef)]
+        if function and function not in names:
+            yield path, not_among(function, f"function in {file}", names)
 
 
 def _times_fit(spec: ScenarioSpec) -> Iterator[Finding]:
     days, warm_up = spec.days, spec.warm_up.days_from(spec.start)
-    if not 1950 <= spec.start.year <= 2100:
-        yield ("start",), f"{spec.start} is too far away; allowed are the years 1950 to 2100"
     if days <= 0:
         yield ("horizon",), "the horizon must be longer than nothing"
-    if days > MAX_YEARS * units.DAYS_PER_YEAR:
-        yield ("horizon",), f"the horizon is {days / units.DAYS_PER_YEAR:.0f} years; allowed are {MAX_YEARS}"
     if 0 < days <= warm_up:
         yield ("warm_up",), f"the warm-up ({warm_up:g} days) leaves nothing of the horizon ({days:g} days)"
     for name, source in spec.sources.items():
         if source.at and source.at < spec.start:
             yield ("sources", name, "at"), f"{source.at} is before the start, {spec.start}"
+        rates = [units.middle(rate.per_day) for _, rate in source.rate.steps] if source.rate else []
+        if days * max(rates, default=0.0) > MAX_PROSPECTS:
+            many = f"{days * max(rates):,.0f} prospects over the horizon; allowed are {MAX_PROSPECTS:,}"
+            yield ("sources", name, "rate"), f"that would be {many}"
 
 
 _TREE_CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _names_exist,
     _goals_are_meant,
-    _stage_names_are_allowed,
+    _names_are_allowed,
+    _members_have_names_of_their_own,
     _by_is_known,
     _conditions_can_be_read,
     _effects_can_apply,
     _chances_sum,
+    _nobody_goes_round_for_ever,
+    _rounds_take_time,
     _set_is_known,
     _deals_are_known,
 )
-
-
-# --- warnings ---------------------------------------------------------------------------------------------------------
-
-
-def warnings_of(spec: ScenarioSpec) -> Iterator[str]:
-    """What is allowed but probably not meant."""
-    for name in unreachable(spec):
-        yield f"stage '{name}' can't be reached from any source"
-    busy = {stage.work.team for stage in spec.stages.values() if stage.work}
-    for name, team in spec.teams.items():
-        if name not in busy:
-            yield f"team '{name}' has no work in any stage"
-        if not member_names(name, spec):
-            yield f"team '{name}' has no members: whoever needs it waits until patience or a limit ends it"
-        if team.ramp is not None and not team.hired and not any(m.hired for m in team.members or ()):
-            yield f"team '{name}' has a ramp but nobody's day of hire (hired:), so it changes nothing"
-    filled = {rule.source for stage in spec.stages.values() for rule in stage.refers}
-    for name, source in spec.sources.items():
-        if source.rate is None and source.at is None and source.deals is None and name not in filled:
-            yield f"source '{name}' brings nobody: it has no rate, list or deals, and no stage refers to it"
-        if source.at and source.at >= spec.start + timedelta(days=spec.days):
-            yield f"source '{name}' comes on {source.at}, after the horizon ends"
-    if not any(stage.is_customer for stage in spec.stages.values()):
-        yield "no stage books anything, so there are no wins; give one books: value, or customer: true"
-
-
-def unreachable(spec: ScenarioSpec) -> list[str]:
-    """The stages that no prospect can come to."""
-    first = next(iter(spec.stages))
-    todo = [source.enters or first for source in spec.sources.values()]
-    todo += [deal.stage for source in spec.sources.values() for deal in source.deals or ()]
-    seen: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name in seen or name not in spec.stages:
-            continue
-        seen.add(name)
-        stage = spec.stages[name]
-        todo += stage.exits
-        todo += [stage.limit.to] if stage.limit else []
-        todo += [stage.work.gives_up] if stage.work and stage.work.patience else []
-        if isinstance(stage.route, tuple):
-            todo += [rule.to for rule in stage.route]
-        else:
-            todo += spec.stages
-    return [name for name in spec.stages if name not in seen]

@@ -7,6 +7,7 @@ number of its place among its names.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -123,7 +124,7 @@ def _category(one: object, name: str, categories: tuple[str, ...]) -> Interval:
 def _quarter_days(wanted: object) -> Clause:
     """`first 7` or `last 14`: days of the fiscal quarter."""
     word, _, count = str(wanted).partition(" ")
-    if word not in ("first", "last") or not count.strip().isdigit():
+    if word not in ("first", "last") or not re.fullmatch(r"[1-9][0-9]{0,2}", count.strip()):
         raise ValueError(f"quarter_day: '{wanted}' is not known; write 'first 7' or 'last 14'")
     fact = FACT["quarter_day"] if word == "first" else FACT["quarter_days_left"]
     return fact, (Interval(-0.5, int(count) - 0.5),)

@@ -18,7 +18,7 @@ _DEAL_COLUMNS = ("id", "stage", "age", "value", "member")
 
 
 def with_data(document: Document, folder: Path, faults: list[Fault]) -> Document:
-    """The document with the contents of its data files; what can't be read goes to `faults`, and a stand-in to the tree."""
+    """The document with the contents of its data files; for what can't be read, a fault, and a stand-in in the tree."""
 
     def walk(node: Any, path: Path_) -> Any:
         if isinstance(node, Mapping):
@@ -54,7 +54,7 @@ def _names_a_file(node: Any) -> bool:
 
 
 def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """The rows of a CSV file and the names of its columns; the separator is whichever of , ; tab its header holds most."""
+    """The rows of a CSV file and the names of its columns, separated by whichever of , ; tab its header has most."""
     text = read_text(path, MAX_DATA_BYTES)
     header = text.partition("\n")[0]
     try:

@@ -225,7 +225,7 @@ def plain(value: Any, path: Path_ = ()) -> Any:
     if isinstance(value, int) and abs(value) < 10**18:
         return int(value)
     if isinstance(value, (int, float)):
-        return float(value) if abs(value) <= _LARGEST else math.copysign(math.inf, value)
+        return float(value) if abs(value) <= _LARGEST else math.inf if value > 0 else -math.inf
     if isinstance(value, date):
         return (value.date() if isinstance(value, datetime) else value).isoformat()
     raise InputError([Fault(f"a {type(value).__name__} has no place in a scenario", ".".join(map(str, path)))])

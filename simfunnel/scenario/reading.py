@@ -1,6 +1,6 @@
 """From files to scenarios: `extends` and `override`, data files named in a scenario, and every fault at once.
 
-Precedence, weakest first: the file named by `extends`, the extending file's own keys, its `override`. See `variants` for
+Precedence, weakest first: the file named by `extends`, the extending file's own keys, its `override`. `variants` says
 how one is laid on another.
 """
 
@@ -16,12 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from simfunnel.errors import Fault, InputError
-from simfunnel.scenario.checking import faults_of, warnings_of
+from simfunnel.scenario.checking import faults_of
 from simfunnel.scenario.datafiles import with_data
 from simfunnel.scenario.documents import Document, dump, parse, plain, read_text
+from simfunnel.scenario.doubts import warnings_of
 from simfunnel.scenario.spec import ScenarioSpec
 from simfunnel.scenario.variants import changed, lifted_places, merge
 from simfunnel.scenario.wording import shape_faults
+from simfunnel.units import shown
 
 MAX_GENERATIONS = 8
 
@@ -101,9 +103,8 @@ def _flattened(document: Document, folder: Path, above: tuple[Path, ...], faults
     if over is not None and not isinstance(over, Mapping):
         faults.append(document.fault(("override",), "override must hold keys, as the scenario itself does"))
         over = None
-    for key in over or {}:
-        if key in tree:
-            faults.append(document.fault((key,), f"'{key}' stands both in the file and in override; keep one"))
+    clashes = [key for key in over or {} if key in tree]
+    faults += [document.fault((k,), f"'{k}' stands both in the file and in override; keep one") for k in clashes]
     result = Document(tree, document.places)
     if base_name is not None:
         base = _base(document, base_name, folder, above, faults)
@@ -122,17 +123,15 @@ def _base(document: Document, name: Any, folder: Path, above: tuple[Path, ...], 
     def refused(message: str) -> InputError:
         return InputError([*faults, document.fault(("extends",), message)])
 
-    if not isinstance(name, str):
-        raise refused("extends: names one file, such as base.yaml")
+    if not isinstance(name, str) or "\0" in name:
+        raise refused(f"{shown(name)} is no file's name; write for example base.yaml")
     path = folder / name
+    if path.resolve() in above:
+        raise refused(f"'{name}' extends this file in turn")
+    if len(above) >= MAX_GENERATIONS:
+        raise refused(f"more than {MAX_GENERATIONS} files extend each other")
     try:
-        if path.resolve() in above:
-            raise refused(f"'{name}' extends this file in turn")
-        if len(above) >= MAX_GENERATIONS:
-            raise refused(f"more than {MAX_GENERATIONS} files extend each other")
         return _read_document(path, above, faults)
-    except ValueError:
-        raise refused(f"{name!r} can't be the name of a file") from None
     except InputError as error:
         if any(fault.file == str(path) and fault.line == 0 for fault in error.faults):
             raise refused(str(error)) from None

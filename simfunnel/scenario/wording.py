@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from simfunnel.errors import Fault, not_among
 from simfunnel.scenario.documents import Document
+from simfunnel.units import shown
 
 
 def shape_faults(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Fault]:
@@ -20,45 +22,67 @@ def shape_faults(error: ValidationError, document: Document, model: type[BaseMod
 
 def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:
     kind, value, loc = detail["type"], detail.get("input"), detail["loc"]
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    if kind == "extra_forbidden":
-        return not_among(loc[-1], "key here", _keys_at(root, loc[:-1]))
-    if kind == "missing":
-        return f"'{loc[-1]}' is missing"
-    if kind == "value_error":
-        return str(detail["ctx"]["error"])
-    if kind == "literal_error":
-        return f"{shown} is not allowed; allowed: {detail['ctx']['expected']}"
-    if kind == "string_pattern_mismatch" and loc[-1] == "currency":
-        return f"{shown} is no currency code; write three capital letters, such as USD"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{shown} must hold keys" + (f": {', '.join(_keys_at(root, loc)[:12])}" if _keys_at(root, loc) else "")
-    return f"{shown}: {detail['msg'].removeprefix('Input ')}"
+    context = detail.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            return not_among(loc[-1], "key here", _keys_at(root, loc[:-1]))
+        case "missing":
+            return f"'{loc[-1]}' is missing"
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            return f"{shown(value)} is not allowed; allowed: {context['expected']}"
+        case "string_pattern_mismatch" if loc[-1] == "currency":
+            return f"{shown(value)} is no currency code; write three capital letters, such as USD"
+        case "string_pattern_mismatch" if loc[-1] == "python":
+            return f"{shown(value)} is no function in a file; write for example 'routing.py:choose'"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            keys = _keys_at(root, loc)
+            return f"{shown(value)} must hold keys" + (f": {', '.join(keys)}" if keys else " with values")
+        case "tuple_type" | "list_type":
+            return f"{shown(value)} is no list; write for example [first, second], or a line with a dash for each"
+        case "string_type":
+            return f"{shown(value)} is no text; put it in quotes if it is meant as one"
+        case "bool_type" | "bool_parsing":
+            return f"{shown(value)} is neither true nor false"
+        case "greater_than_equal":
+            return f"{shown(value)} is too small; the least is {context['ge']:,}"
+        case "less_than_equal":
+            return f"{shown(value)} is too large; the most is {context['le']:,}"
+        case "too_short" | "string_too_short":
+            return "is empty; at least one is needed" if kind == "too_short" else "is empty"
+    return f"{shown(value)}: {detail['msg'].removeprefix('Input ')}"
 
 
 def _keys_at(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys that a file may have at this place."""
     here: Any = root
     for part in loc:
-        model = _model_in(here)
-        if model is not None:
-            named = {f.alias or n: f for n, f in model.model_fields.items()}
-            if part not in named:
-                continue
-            here = named[str(part)].annotation
-        else:
-            arguments = typing.get_args(here)
-            here = (
-                arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments[0] if arguments else None)
-            )
-    model = _model_in(here)
+        here = _inside(here, part)
+    model = next((kind for kind in _kinds(here) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
     return [f.alias or n for n, f in model.model_fields.items()] if model else []
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation means, looking through Annotated and Optional."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (dict, tuple, list):
-        return None
-    return next((m for m in map(_model_in, typing.get_args(annotation)) if m), None)
+def _inside(annotation: Any, part: str | int) -> Any:
+    """What stands under a key or in a list of what an annotation means; itself for pydantic's own parts of a path."""
+    for kind in _kinds(annotation):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            named = {f.alias or n: f for n, f in kind.model_fields.items()}
+            if part in named:
+                return named[str(part)].annotation
+        elif typing.get_origin(kind) is dict:
+            return typing.get_args(kind)[1]
+        elif typing.get_origin(kind) in (tuple, list) and isinstance(part, int):
+            return typing.get_args(kind)[0]
+    return annotation
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Every kind that an annotation allows, looking through Annotated and unions."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        yield from _kinds(typing.get_args(annotation)[0])
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for each in typing.get_args(annotation):
+            yield from _kinds(each)
+    else:
+        yield annotation

@@ -1,0 +1,53 @@
+"""What a scenario may say but probably does not mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from simfunnel.scenario.conditions import member_names
+from simfunnel.scenario.spec import ScenarioSpec
+
+
+def warnings_of(spec: ScenarioSpec) -> Iterator[str]:
+    """What is allowed but probably not meant."""
+    for name in unreachable(spec):
+        yield f"stage '{name}' can't be reached from any source"
+    busy = {stage.work.team for stage in spec.stages.values() if stage.work}
+    for name, team in spec.teams.items():
+        if name not in busy:
+            yield f"team '{name}' has no work in any stage"
+        if not member_names(name, spec):
+            yield f"team '{name}' has no members: whoever needs it waits until patience or a limit ends it"
+        if team.ramp is not None and not team.hired and not any(m.hired for m in team.members or ()):
+            yield f"team '{name}' has a ramp but nobody's day of hire (hired:), so it changes nothing"
+    filled = {rule.source for stage in spec.stages.values() for rule in stage.refers}
+    for name, source in spec.sources.items():
+        if source.rate is None and source.at is None and source.deals is None and name not in filled:
+            yield f"source '{name}' brings nobody: it has no rate, list or deals, and no stage refers to it"
+        if source.at and source.at >= spec.start + timedelta(days=spec.days):
+            yield f"source '{name}' comes on {source.at}, after the horizon ends"
+    if not any(stage.is_customer for stage in spec.stages.values()):
+        yield "no stage books anything, so there are no wins; give one books: value, or customer: true"
+
+
+def unreachable(spec: ScenarioSpec) -> list[str]:
+    """The stages that no prospect can come to."""
+    first = next(iter(spec.stages))
+    todo = [source.enters or first for source in spec.sources.values()]
+    todo += [deal.stage for source in spec.sources.values() for deal in source.deals or ()]
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in spec.stages:
+            continue
+        seen.add(name)
+        stage = spec.stages[name]
+        todo += stage.exits
+        todo += [stage.limit.to] if stage.limit else []
+        todo += [stage.work.gives_up] if stage.work and stage.work.patience else []
+        if isinstance(stage.route, tuple):
+            todo += [rule.to for rule in stage.route]
+        else:
+            todo += spec.stages
+    return [name for name in spec.stages if name not in seen]

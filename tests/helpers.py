@@ -1,0 +1,202 @@
+"""What tests share: small scenarios, records as tables with names, and estimates with their standard errors."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simfunnel import replicate
+from simfunnel.engines.records import CAUSES, MONEY, Records
+from simfunnel.numerics import forward
+from simfunnel.plan import Plan
+from simfunnel.scenario import Scenario, from_tree
+
+OUTCOMES = ("served", "gave up", "out of time", "still waiting")
+
+# --- scenarios --------------------------------------------------------------------------------------------------------
+
+MONDAY = "2026-01-05"
+PLAIN: dict[str, Any] = {
+    "name": "toy",
+    "start": MONDAY,
+    "horizon": "100 days",
+    "calendar": "always",
+    "sources": {"list": {"at": MONDAY, "size": 1}},
+    "stages": {"lead": {"exits": {"lost": {}}}},
+}
+
+
+def toy(**parts: Any) -> Scenario:
+    """A scenario of one prospect who is lost at once, round the clock from Monday 5 January 2026, with parts replaced."""
+    return from_tree(copy.deepcopy({**PLAIN, **parts}))
+
+
+def run(scenario: Scenario, replication: int = 0, *, seed: int = 1) -> tuple[Records, Plan]:
+    """The records of one replication, and its plan."""
+    return replicate.records_of(scenario, replication, seed=seed)
+
+
+# --- records with names -----------------------------------------------------------------------------------------------
+
+
+def _names(codes: Any, names: Sequence[str]) -> list[str | None]:
+    """Names for numbers; None for -1."""
+    return [names[code] if code >= 0 else None for code in codes]
+
+
+def moves(records: Records, plan: Plan) -> pd.DataFrame:
+    """Moves: time, prospect (row), key, source, origin, goal, cause, member."""
+    rows = records.moves
+    return pd.DataFrame(
+        {
+            "time": rows.time,
+            "prospect": rows.prospect,
+            "key": records.prospects.key[rows.prospect],
+            "source": _names(records.prospects.source[rows.prospect], plan.source_names),
+            "origin": _names(rows.origin, plan.place_names),
+            "goal": _names(rows.goal, plan.place_names),
+            "cause": _names(rows.cause, CAUSES),
+            "member": _names(rows.member, plan.member_names),
+        }
+    )
+
+
+def tasks(records: Records, plan: Plan) -> pd.DataFrame:
+    """Tasks in the order in which they were asked for: prospect, source, stage, member, touch, outcome, four times."""
+    rows = records.tasks
+    table = pd.DataFrame(
+        {
+            "prospect": rows.prospect,
+            "key": records.prospects.key[rows.prospect],
+            "source": _names(records.prospects.source[rows.prospect], plan.source_names),
+            "stage": _names(rows.stage, plan.place_names),
+            "member": _names(rows.member, plan.member_names),
+            "touch": rows.touch,
+            "outcome": _names(rows.outcome, OUTCOMES),
+            "asked": rows.asked,
+            "begun": rows.begun,
+            "ended": rows.ended,
+            "left": rows.left,
+        }
+    )
+    return table.sort_values(["asked", "prospect", "touch"], kind="stable", ignore_index=True)
+
+
+def money(records: Records, plan: Plan) -> list[tuple[float, str, float]]:
+    """Money as (time, kind, amount), in order."""
+    rows = records.money
+    kinds = _names(rows.kind, MONEY)
+    return [
+        (float(t), str(kind), float(amount)) for t, kind, amount in zip(rows.time, kinds, rows.amount, strict=True)
+    ]
+
+
+Life = tuple[tuple[float, str, str], ...]
+
+
+def lives(records: Records, plan: Plan) -> dict[int, Life]:
+    """Each prospect's moves, by its key: (time, goal, cause)."""
+    found: dict[int, list[tuple[float, str, str]]] = {int(key): [] for key in records.prospects.key}
+    keys = records.prospects.key[records.moves.prospect]
+    places, rows = plan.place_names, records.moves
+    for key, time, goal, cause in zip(keys, rows.time, rows.goal, rows.cause, strict=True):
+        found[int(key)].append((float(time), places[goal], CAUSES[cause]))
+    return {key: tuple(life) for key, life in found.items()}
+
+
+def path(life: Life) -> tuple[str, ...]:
+    """The places of a life, without their times."""
+    return tuple(goal for _, goal, _ in life)
+
+
+def ends(records: Records, plan: Plan) -> dict[str, int]:
+    """How many prospects are in each place at the horizon."""
+    last = np.full(len(records.prospects.key), -1, dtype=np.int64)
+    last[records.moves.prospect] = records.moves.goal
+    counts = np.bincount(last, minlength=len(plan.place_names))
+    return dict(zip(plan.place_names, counts.tolist(), strict=True))
+
+
+# --- estimates --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over independent repetitions and its standard error."""
+
+    mean: float
+    se: float
+    n: int
+
+    def z(self, exact: float) -> float:
+        """How many standard errors the mean lies above a known value."""
+        return (self.mean - exact) / self.se
+
+    def check(self, exact: float, what: str = "", *, precision: float | None = None, most: float = 4.0) -> None:
+        """Assert that a known value is within `most` standard errors, and that these are small beside it.
+
+        The chance that a right model fails is 6e-5 for a normal mean. `precision` is the largest standard error, as a
+        share of the known value, with which the check would still find a mistake worth finding.
+        """
+        said = f"{what}: exact {exact:g}, estimate {self.mean:.6g} with standard error {self.se:.3g}, n = {self.n}"
+        assert abs(self.mean - exact) <= most * self.se, f"{said}, z = {self.z(exact):.2f}"
+        if precision is not None:
+            assert self.se <= precision * abs(exact), f"{said}: too wide to find a mistake (wanted {precision:.1%})"
+
+
+def mean_of(values: Any) -> Estimate:
+    """The mean of independent values."""
+    values = np.asarray(values, dtype=np.float64)
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), len(values))
+
+
+def share_of(hits: Any, expected: float) -> Estimate:
+    """The share of independent yes/no values, with the standard error that the expected share implies."""
+    hits = np.asarray(hits, dtype=bool)
+    return Estimate(float(hits.mean()), math.sqrt(expected * (1 - expected) / len(hits)), len(hits))
+
+
+def mean_with_controls(values: Any, controls: Any) -> Estimate:
+    """The mean of independent values, with what is explained by controls (whose true mean is 0) taken out.
+
+    The intercept of a least-squares line. Control variates: A. M. Law, Simulation Modeling and Analysis, chapter 11.
+    """
+    y, x = np.asarray(values, dtype=np.float64), np.asarray(controls, dtype=np.float64)
+    design = np.column_stack([np.ones(len(y)), x])
+    coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
+    residual = y - design @ coefficients
+    variance = float(residual @ residual) / (len(y) - design.shape[1])
+    return Estimate(
+        float(coefficients[0]), math.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0]), len(y)
+    )
+
+
+def luck_of(records: Records, plan: Plan, scenario: Scenario) -> list[float]:
+    """Controls for a model of queues: how far arrivals by source and mean effort by stage were from what is expected.
+
+    Looked at from the warm-up to shortly before the horizon, so that a task that the horizon cuts off is not missed.
+    Needs sources with a rate and members who work round the clock at the usual pace.
+    """
+    first, last = plan.warm_up, plan.days - 0.03 * (plan.days - plan.warm_up)
+    people, rows = records.prospects, records.tasks
+    found = []
+    for k, rate_map in enumerate(plan.sources.rate_map):
+        expected = forward(plan.maps, rate_map, last) - forward(plan.maps, rate_map, first)
+        came = (people.source == k) & (people.born >= first) & (people.born < last)
+        found.append(came.sum() / expected - 1)
+    for s, stage in enumerate(scenario.spec.stages.values()):
+        if stage.work and not stage.work.effort.is_constant:
+            mine = (rows.stage == s) & (rows.begun >= first) & (rows.begun < last)
+            found.append(24 * (rows.ended - rows.begun)[mine].mean() / stage.work.effort.mean() - 1)
+    return found
+
+
+def normal_parts(values: Mapping[str, tuple[float, float]]) -> float:
+    """The largest |z| of several (estimate minus expected, standard error)."""
+    return max(abs(difference) / se for difference, se in values.values())
