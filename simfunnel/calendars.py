@@ -129,6 +129,14 @@ def work_map(calendar: Calendar, start: date, days: int, pace: Callable[[date], 
     return np.array(x), np.array(y)
 
 
+def quarter_of(day: date, fiscal_year_ends: int) -> tuple[date, date]:
+    """The fiscal quarter of a day: its first day, and the first day of the next."""
+    into = (day.month - fiscal_year_ends - 1) % 3
+    months = day.year * 12 + day.month - 1 - into
+    first = date(months // 12, months % 12 + 1, 1)
+    return first, date((months + 3) // 12, (months + 3) % 12 + 1, 1)
+
+
 class MapPacker:
     """Collects monotone maps and packs them for `numerics`; equal ones share a place."""
 

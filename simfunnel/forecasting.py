@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simfunnel.calendars import quarter_of
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.periods import periods
-from simfunnel.plan import quarter_of
 from simfunnel.replicate import QUANTILES, Progress, Runs, run, summarise
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle

@@ -8,9 +8,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from simfunnel.calendars import quarter_of
 from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Floats, Ints
-from simfunnel.plan import quarter_of
 
 UNITS = ("week", "month", "quarter")
 

@@ -92,9 +92,7 @@ def money(records: Records, plan: Plan) -> list[tuple[float, str, float]]:
     """Money as (time, kind, amount), in order."""
     rows = records.money
     kinds = _names(rows.kind, MONEY)
-    return [
-        (float(t), str(kind), float(amount)) for t, kind, amount in zip(rows.time, kinds, rows.amount, strict=True)
-    ]
+    return [(float(t), str(kind), float(amount)) for t, kind, amount in zip(rows.time, kinds, rows.amount, strict=True)]
 
 
 Life = tuple[tuple[float, str, str], ...]
@@ -172,9 +170,7 @@ def mean_with_controls(values: Any, controls: Any) -> Estimate:
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
     residual = y - design @ coefficients
     variance = float(residual @ residual) / (len(y) - design.shape[1])
-    return Estimate(
-        float(coefficients[0]), math.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0]), len(y)
-    )
+    return Estimate(float(coefficients[0]), math.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0]), len(y))
 
 
 def luck_of(records: Records, plan: Plan, scenario: Scenario) -> list[float]:

@@ -28,25 +28,22 @@ LAYERS = (
     "scenario",
     "plan",
     "engines",
+    "periods",
     "kpis",
     "replicate",
+    "formatting",
     "plots",
     "runs",
     # from data to a scenario
     "crm",
     "fitting",
     # what is asked of many runs
-    "scores",
-    "compare",
-    "sensitivity",
-    "search",
-    "experiment",
-    "forecast",
-    "backtest",
-    "bridge",
-    "segments",
+    "comparison",
+    "experiments",
+    "forecasting",
     # what a person sees
-    "report",
+    "starter",
+    "screens",
     "cli",
 )
 

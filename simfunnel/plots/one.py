@@ -28,7 +28,6 @@ from simfunnel.plots.style import (
     SKY,
     Labels,
     canvas,
-    date_axis,
     drawing,
     empty,
     label_axis,
@@ -52,7 +51,7 @@ FIGURES = (
     ("entered", "came in", "prospects"),
     ("conversion", "go on", "share"),
     ("tired", "tired of\nwaiting", "share"),
-    ("days", "days until\nthey left", ""),
+    ("days", "days\nspent", ""),
     ("wait_hours", "wait for\na seller", "hours"),
 )
 
@@ -73,7 +72,7 @@ class Pictures:
         """What every picture says of where it comes from."""
         count = self.runs.replications
         times = "1 replication" if count == 1 else f"{count:,} replications"
-        return f"{clipped(self.runs.scenario.name, 80)} · {times} · seed {self.runs.seed}"
+        return f"{times}, seed {self.runs.seed} · {clipped(self.runs.scenario.name, 80)}"
 
     @drawing()
     def fan(self, metric: str = "bookings", cumulative: bool | None = None, unit: str = "week") -> Figure:
@@ -93,7 +92,7 @@ class Pictures:
         table = extract.fan(runs, metric, cumulative=added, unit=unit)
         figure, axes = canvas(self._fan_title(metric, table, added, unit), self.note)
         ax = axes[0, 0]
-        if table["0.5"].isna().all():
+        if table["0.5"].iloc[int(added) :].isna().all():
             empty(ax, "There is no value in any period.")
             return figure
         wanted = pd.Series(dtype=float)
@@ -112,7 +111,7 @@ class Pictures:
             handles = over_time.boxes(ax, table, unit_of(metric), several=several)
         handles += over_time.target_lines(ax, targets, added=added)
         ax.set_ylabel(axis_name(metric, self.currency, ", added up from the start" if added else f" by {unit}"))
-        date_axis(ax)
+        over_time.time_axis(ax, table)
         label_axis(ax.yaxis, unit_of(metric))
         ax.grid(axis="y")
         legend(figure, handles)
@@ -124,6 +123,8 @@ class Pictures:
             what = f"{name_of(metric)} {'at the end of each' if metric in extract.STOCKS else 'by'} {unit}"
             return what + (": 8 of 10 replications lie within the pale blue" if self.runs.replications > 1 else "")
         title = f"{name_of(metric)} to the end of {last['ends'] - pd.Timedelta(seconds=1):%Y-%m-%d}"
+        if not np.isfinite(last["0.5"]):
+            return title
         return f"{title}: {in_most(last['0.1'], last['0.9'], self.runs.replications, of, self.currency)}"
 
     @drawing()
@@ -153,7 +154,7 @@ class Pictures:
         """The stages from the top down: who came in, what became of them, and how long they took."""
         table = extract.funnel(self.runs)
         figure, axes = canvas(
-            _funnel_title(table),
+            _funnel_title(table, several=self.runs.replications > 1),
             self.note,
             columns=2,
             height=max(HEIGHT, 2.2 + ROW * len(table)),
@@ -215,13 +216,23 @@ class Pictures:
             ax.remove()
         bottom = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
         axes[1, 0].remove()
-        over_time.bands(bottom, self._utilisation_over_time(), several=several)
+        by_time = self._utilisation_over_time()
+        over_time.bands(bottom, by_time, several=several)
         bottom.set_ylim(0, 1.05)
         label_axis(bottom.yaxis, "share", ticks=5)
         bottom.set_title("Busy share of all teams together, over time")
         bottom.grid(axis="y")
-        date_axis(bottom)
-        handles: list[Any] = [Line2D([], [], color=BLUE, marker="o", lw=0, label="median of the replications")]
+        over_time.time_axis(bottom, by_time)
+        handles: list[Any] = [
+            Line2D(
+                [],
+                [],
+                color=BLUE,
+                marker="o",
+                lw=0,
+                label="median of the replications" if several else "the one replication",
+            )
+        ]
         if several:
             handles += [
                 Line2D([], [], color=BLUE, lw=5, alpha=0.6, label="middle 50%"),
@@ -253,9 +264,11 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
         return
     bars = found.bars
     low, mid, high = (found.quantiles[q] for q in (0.1, 0.5, 0.9))
-    wanted = [] if found.target is None else [found.target]
+    span = (bars["low"].min(), bars["high"].max())
+    far = found.target is not None and len(bars) > 1 and not _is_near(found.target, *span)
+    wanted = [] if found.target is None or far else [found.target]
     if len(bars) > 1:
-        ends = [bars["low"].min(), bars["high"].max(), *wanted]
+        ends = [*span, *wanted]
         room = 0.06 * (max(ends) - min(ends))
         ax.set_xlim(min(ends) - room, max(ends) + room)
         ax.bar(bars["low"], bars["share"], bars["high"] - bars["low"], align="edge", color=BAR, ec="white", lw=0.6)
@@ -275,7 +288,19 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
         ]
     if found.target is not None and found.reached is not None:
         words = f"target {shown(found.target, unit)}: reached in {shown(found.reached, 'share')} of the replications"
-        marks.append((found.target, words, "center", 2, (0, (5, 3)), RED))
+        if far:
+            beyond = found.target > high
+            ax.annotate(
+                f"{words} →" if beyond else f"← {words}",
+                (float(beyond), 1.0),
+                xycoords="axes fraction",
+                xytext=(0, 41),
+                textcoords="offset points",
+                ha="right" if beyond else "left",
+                color=RED,
+            )
+        else:
+            marks.append((found.target, words, "center", 2, (0, (5, 3)), RED))
     for x, words, side, row, dashes, colour in marks:
         ax.axvline(x, color=colour, lw=1.6, ls=dashes)
         ax.annotate(
@@ -299,6 +324,11 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
     ax.set_axisbelow(True)
 
 
+def _is_near(target: float, low: float, high: float) -> bool:
+    """Whether a target can be shown without pressing the bars into a corner."""
+    return low - 2 * (high - low) <= target <= high + 2 * (high - low)
+
+
 def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
     """Rows named from the top down along the vertical axis."""
     ax.set_yticks(range(len(names)), [clipped(name, 36) for name in names])
@@ -307,12 +337,12 @@ def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def _funnel_title(table: pd.DataFrame) -> str:
+def _funnel_title(table: pd.DataFrame, *, several: bool) -> str:
     if len(table) < 2:
         return "The funnel: who came in and what became of them"
     ends = (table.iloc[0], table.iloc[-1])
     came = [f"{shown(end['entered'], 'prospects')} came into {clipped(end['stage'])}" for end in ends]
-    return f"The funnel: {came[0]}, {came[1].replace(' came', '', 1)}"
+    return f"The funnel: {'on average ' if several else ''}{came[0]}, {came[1].replace(' came', '', 1)}"
 
 
 def _figures_beside(ax: Axes, table: pd.DataFrame) -> None:

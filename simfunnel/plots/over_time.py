@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from simfunnel.plots.style import BLUE, RED, spread
+from simfunnel.plots.style import BLUE, RED, date_axis, spread
 from simfunnel.plots.words import shown
 
 MOST_BOXES = 15  # periods that are drawn as boxes: a band between two points says more than is known
@@ -46,8 +46,15 @@ def boxes(ax: Axes, table: pd.DataFrame, unit: str, *, several: bool) -> list[An
                 fontweight="bold",
                 fontsize=10 if len(table) <= MOST_NAMED else 8,
             )
-    ax.set_xlim(table["begins"].min(), table["ends"].max())
     return [*_patches(several), Line2D([], [], color=BLUE, lw=2.4, label=_middle(several))]
+
+
+def time_axis(ax: Axes, table: pd.DataFrame) -> None:
+    """Dates along the horizontal axis, from the first period's begin to the last one's end, values or not."""
+    first, last = table["begins"].min(), table["ends"].max()
+    room = (last - first) * 0.01
+    ax.set_xlim(first - room, last + room)
+    date_axis(ax)
 
 
 def _middle(several: bool) -> str:
@@ -81,15 +88,17 @@ def target_lines(ax: Axes, targets: pd.DataFrame, *, added: bool) -> list[Any]:
 
 def end_labels(ax: Axes, last: pd.Series, unit: str, *, several: bool) -> None:
     """The values at the right end, beside the picture."""
-    names = {"0.9": "P90 ", "0.5": "P50 ", "0.1": "P10 "} if several else {"0.5": ""}
+    names = {"0.1": "P10 ", "0.5": "P50 ", "0.9": "P90 "} if several else {"0.5": ""}
     values = [float(last[q]) for q in names]
     if not np.isfinite(values).all():
         return
     bottom, top = ax.get_ylim()
-    for q, place in zip(names, spread(values, 0.045 * (top - bottom)), strict=True):
+    places = spread(values, 0.045 * (top - bottom))
+    up = max(0.0, bottom - min(places))
+    for q, place in zip(names, places, strict=True):
         ax.annotate(
             f"{names[q]}{shown(last[q], unit)}",
-            (1.0, place),
+            (1.0, place + up),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
             textcoords="offset points",

@@ -166,7 +166,6 @@ def date_axis(ax: Axes) -> None:
     locator = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(Dates())
-    ax.margins(x=0.01)
 
 
 def label_axis(axis: Any, unit: str, *, ticks: int = 7) -> None:

@@ -162,7 +162,7 @@ def _by_is_known(tree: Tree) -> Iterator[Finding]:
     parts = [(("attributes", name), node) for name, node in _items(tree.get("attributes"))]
     for path, node in [*parts, (("value",), tree.get("value"))]:
         by = str(node["by"]) if isinstance(node, Mapping) and "by" in node else None
-        if by is not None and by not in unread:
+        if by is not None and by not in unread and not _is_broken(tree, "attributes"):
             yield from _cases_are_known(path, node, by, before)
         found = drawn.get(path[-1])
         if found is not None:
@@ -272,7 +272,7 @@ def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
     if stage not in stages:
         return not_among(stage, "stage", stages)
     node = tree["stages"][stage] or {}
-    if not isinstance(node, Mapping):
+    if not isinstance(node, Mapping) or _is_broken(node, "exits"):
         return ""
     exits = [e for e in _names(node, "exits") if e != STAYS]
     if arrow and goal not in exits:

@@ -222,10 +222,12 @@ def plain(value: Any, path: Path_ = ()) -> Any:
         value = value.item()  # one of numpy's numbers
     if value is None or isinstance(value, (bool, str)):
         return value
-    if isinstance(value, int) and abs(value) < 10**18:
-        return int(value)
-    if isinstance(value, (int, float)):
-        return float(value) if abs(value) <= _LARGEST else math.inf if value > 0 else -math.inf
+    if isinstance(value, int):
+        if abs(value) < 10**18:
+            return int(value)
+        return float(value) if abs(value) < _LARGEST else math.copysign(math.inf, 1 if value > 0 else -1)
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, date):
         return (value.date() if isinstance(value, datetime) else value).isoformat()
     raise InputError([Fault(f"a {type(value).__name__} has no place in a scenario", ".".join(map(str, path)))])

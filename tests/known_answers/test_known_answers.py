@@ -225,7 +225,10 @@ def test_a_grant_beats_patience_in_the_same_instant(oracles: dict[tuple[str, str
         ("day 5", 8.0),
     ]
     served = tasks[tasks.outcome == "served"]
-    assert list(zip(served.source, served.begun, served.ended, strict=True)) == [("day 0", 0.0, 5.0), ("day 2", 5.0, 10.0)]
+    assert list(zip(served.source, served.begun, served.ended, strict=True)) == [
+        ("day 0", 0.0, 5.0),
+        ("day 2", 5.0, 10.0),
+    ]
 
 
 def test_patience_a_moment_shorter_than_the_wait_wins() -> None:
@@ -277,7 +280,9 @@ def test_odds_of_qualifying_by_the_wait_for_an_answer(oracles: dict[tuple[str, s
         for name, found in answered(scenario, number).items():
             counts[name] += found
     (hour, of_hour), (day, of_day), (late, of_late) = (map(int, counts[name]) for name in ("hour", "day", "later"))
-    odds_ratio((hour, day), (of_hour, of_day)).check(math.log(within_a_day), "log odds ratio, hour to day", precision=0.05)
+    odds_ratio((hour, day), (of_hour, of_day)).check(
+        math.log(within_a_day), "log odds ratio, hour to day", precision=0.05
+    )
     odds_ratio((hour, late), (of_hour, of_late)).check(math.log(later), "log odds ratio, hour to later", precision=0.05)
 
 

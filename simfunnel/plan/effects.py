@@ -1,0 +1,54 @@
+"""What odds, time, effort, patience and value depend on: effects, filed by what they act on."""
+
+from __future__ import annotations
+
+from simfunnel.numerics import Effects
+from simfunnel.plan.tables import NOWHERE, Slots
+from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
+from simfunnel.scenario.conditions import FACT, read_when
+from simfunnel.scenario.spec import STAYS, EffectSpec
+
+
+def effect_table(shop: Workshop) -> Effects:
+    """All effects, each filed at every slot on which it acts."""
+    exits = shop.exits
+    slots = Slots(len(exits), len(shop.spec.stages))
+    filed: list[list[tuple[EffectSpec, float, int]]] = [[] for _ in range(slots.count)]
+    for effect in shop.spec.effects:
+        predicate = shop.conditions.add(read_when(effect.when, shop.words))
+        for slot, factor in _slots_of(shop, effect, slots):
+            filed[slot].append((effect, factor, predicate))
+    flat = [one for slot in filed for one in slot]
+    fades = [effect.fades for effect, _, _ in flat]
+    return Effects(
+        slot_start=starts([len(slot) for slot in filed]),
+        predicate=ints([predicate for _, _, predicate in flat]),
+        factor=floats([factor for _, factor, _ in flat]),
+        power=ints([FACT[effect.per] if effect.per else NOWHERE for effect, _, _ in flat]),
+        since=floats([(f.from_ - shop.spec.start).days if f else 0.0 for f in fades]),
+        half_life=floats([number(f.half_life) if f else 0.0 for f in fades]),
+    )
+
+
+def _slots_of(shop: Workshop, effect: EffectSpec, slots: Slots) -> list[tuple[int, float]]:
+    """Where an effect is filed, with its factor there."""
+    exits = shop.exits
+    stages = list(shop.spec.stages)
+    on_stages = [stages.index(p) for p in effect.on if p in stages] if effect.on else list(range(len(stages)))
+    named = {tuple(part.strip() for part in p.split("->")) for p in effect.on if "->" in p}
+    on_exits = [e for e, (s, goal, _) in enumerate(exits) if (stages[s], goal) in named]
+    places = shop.places
+    whole = [e for e, (s, goal, _) in enumerate(exits) if s in on_stages and goal != STAYS]
+    forward = [e for e in whole if exits[e][0] < places.index(exits[e][1]) < len(stages)]
+    filed: list[tuple[int, float]] = []
+    if effect.odds is not None:
+        filed += [(slots.odds(e), number(effect.odds)) for e in sorted({*on_exits, *forward})]
+    if effect.time is not None:
+        filed += [(slots.time(e), number(effect.time)) for e in sorted({*on_exits, *whole})]
+    if effect.effort is not None:
+        filed += [(slots.effort(s), number(effect.effort)) for s in on_stages]
+    if effect.patience is not None:
+        filed += [(slots.patience(s), number(effect.patience)) for s in on_stages]
+    if effect.value is not None:
+        filed.append((slots.value, number(effect.value)))
+    return filed

@@ -1,0 +1,168 @@
+"""Who comes: what is drawn at birth, sources with their cumulative rates, and deals that are open already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+
+from simfunnel.distributions import Distribution, QuantileTable, discrete
+from simfunnel.numerics import Floats, holds
+from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DealTable, DrawnTable, SourceTable
+from simfunnel.plan.workshop import ConditionPacker, Workshop, floats, ints, number
+from simfunnel.randomness import purpose, root_key
+from simfunnel.scenario.conditions import FACT, FACTS, read_when
+from simfunnel.scenario.spec import Drawn, EffectSpec, Shares, SourceSpec
+from simfunnel.units import Rate
+
+
+def drawn_table(shop: Workshop) -> DrawnTable:
+    """Attributes, then the value."""
+    everything = [*shop.spec.attributes.items(), ("value", shop.spec.value)]
+    by, start, cases = [], [0], []
+    for _, drawn in everything:
+        by.append(NOWHERE if drawn.by is None else shop.words.fact(drawn.by))
+        cases += _cases(shop, drawn)
+        start.append(len(cases))
+    return DrawnTable(
+        fact=ints([shop.words.fact(name) for name, _ in everything]),
+        by=ints(by),
+        case_start=ints(start[:-1]),
+        case=ints(cases),
+        purpose=ints([purpose("attribute", name) for name, _ in everything]),
+    )
+
+
+def _cases(shop: Workshop, drawn: Drawn) -> list[int]:
+    """The distribution for each code of `by`, or the one for everyone."""
+    if drawn.by is None:
+        return [_case(shop, drawn.cases["other"], drawn)]
+    codes = shop.words.sources if drawn.by == "source" else shop.words.attributes[drawn.by] or ()
+    return [_case(shop, drawn.cases[code] if code in drawn.cases else drawn.cases["other"], drawn) for code in codes]
+
+
+def _case(shop: Workshop, case: Shares | Distribution, drawn: Drawn) -> int:
+    if isinstance(case, Distribution):
+        return shop.distributions.add(case.settled())
+    levels = drawn.levels or ()
+    return shop.distributions.add(_shares_table(case, levels))
+
+
+_SHARES: dict[tuple[tuple[float, ...], int], QuantileTable] = {}
+
+
+def _shares_table(case: Shares, levels: tuple[str, ...]) -> QuantileTable:
+    """The table of a category's codes; kept, so that equal ones are packed once."""
+    chances = tuple(number(case.of.get(level, 0.0)) for level in levels)
+    key = (chances, len(levels))
+    if key not in _SHARES:
+        _SHARES[key] = discrete(chances, range(len(levels)))
+    return _SHARES[key]
+
+
+def source_table(shop: Workshop) -> SourceTable:
+    """All sources; a list comes when the calendar opens on its day."""
+    rows = list(shop.spec.sources.items())
+    kinds = [RATE if s.rate else LIST if s.at else DEALS if s.deals is not None else REFERRED for _, s in rows]
+    opens = min((begin for begin, _ in shop.spec.calendar.hours), default=0.0) / 24
+    first = next(iter(shop.spec.stages))
+    return SourceTable(
+        kind=ints(kinds),
+        key=ints([root_key("source", name) for name, _ in rows]),
+        enters=ints([shop.place(s.enters or first) for _, s in rows]),
+        rate_map=ints([_arrivals(shop, name, s) if s.rate else NOWHERE for name, s in rows]),
+        at=floats([(s.at - shop.spec.start).days + opens if s.at else NEVER for _, s in rows]),
+        size=ints([s.size or 0 for _, s in rows]),
+        cost_each=floats([number(s.cost.each) for _, s in rows]),
+        cost_once=floats([number(s.cost.once) for _, s in rows]),
+        cost_per_day=floats([number(s.cost.per_day) for _, s in rows]),
+    )
+
+
+def _arrivals(shop: Workshop, name: str, source: SourceSpec) -> int:
+    """The cumulative rate of a source as a map from time to expected arrivals."""
+    spec = shop.spec
+    x, y = [0.0], [0.0]
+    calendar = spec.calendar
+    factors = _arrival_effects(shop, name)
+    for d in range(shop.whole_days):
+        day = spec.start + timedelta(days=d)
+        rate = _rate_on(source, day)
+        per_day = 0.0 if rate is None else number(rate.per_day)
+        per_day *= number(source.weekday.get(day.weekday()), 1.0) * number(source.season.get(day.month), 1.0)
+        per_day *= math.prod(factor(d) for factor in factors)
+        hours = calendar.hours if rate is not None and rate.working else ((0.0, 24.0),)
+        if rate is not None and rate.working and not calendar.is_open(day):
+            per_day = 0.0
+        for begin, end in hours if per_day > 0 else ():
+            if d + begin / 24 > x[-1]:
+                x.append(d + begin / 24)
+                y.append(y[-1])
+            x.append(d + end / 24)
+            y.append(y[-1] + per_day * (end - begin) / sum(b - a for a, b in hours))
+    if len(x) == 1:
+        x, y = [0.0, float(shop.whole_days)], [0.0, 0.0]
+    return shop.maps.add(*_thinned_out(floats(x), floats(y)))
+
+
+def _thinned_out(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """The same map without the nodes that lie on a straight line between their neighbours."""
+    slope = np.diff(y) / np.diff(x)
+    keep = np.concatenate([[True], ~np.isclose(slope[1:], slope[:-1], rtol=1e-12, atol=0.0), [True]])
+    return x[keep], y[keep]
+
+
+def _rate_on(source: SourceSpec, day: date) -> Rate | None:
+    """The rate that holds on a day, or None before the first."""
+    steps = source.rate.steps if source.rate else ()
+    return next((rate for since, rate in reversed(steps) if since is None or since <= day), None)
+
+
+def _arrival_effects(shop: Workshop, name: str) -> list[Callable[[int], float]]:
+    """The factor of each effect on a source's arrivals, by day."""
+    found = [e for e in shop.spec.effects if e.arrivals is not None and (not e.on or name in e.on)]
+    return [_factor_by_day(shop, effect) for effect in found]
+
+
+def _factor_by_day(shop: Workshop, effect: EffectSpec) -> Callable[[int], float]:
+    packer = ConditionPacker()
+    packer.add(read_when(effect.when, shop.words))
+    conditions = packer.pack()
+    facts = np.zeros(len(FACTS) + len(shop.words.attributes))
+
+    def factor(d: int) -> float:
+        facts[FACT["date"]] = d
+        facts[FACT["quarter_day"] : FACT["month"] + 1] = shop.day_facts[d]
+        if not holds(conditions, 0, facts):
+            return 1.0
+        strength = 1.0
+        if effect.fades:
+            since = (effect.fades.from_ - shop.spec.start).days
+            strength = 0.0 if d < since else 0.5 ** ((d - since) / number(effect.fades.half_life))
+        return float(number(effect.arrivals, 1.0) ** strength)
+
+    return factor
+
+
+def deal_table(shop: Workshop) -> DealTable:
+    """All open deals; each one's key comes from its name, so that one deal more changes no other's luck."""
+    rows = [(k, d) for k, s in enumerate(shop.spec.sources.values()) for d in s.deals or ()]
+    attributes = np.full((len(rows), len(shop.spec.attributes)), math.nan)
+    for r, (_, deal) in enumerate(rows):
+        for name, value in deal.attributes.items():
+            levels = shop.words.attributes[name]
+            attributes[r, list(shop.spec.attributes).index(name)] = levels.index(str(value)) if levels else value
+    members = {name: k for k, name in enumerate(shop.words.members)}
+    keys = [root_key("deal", list(shop.spec.sources)[k], deal.id) for k, deal in rows]
+    return DealTable(
+        names=tuple(deal.id for _, deal in rows),
+        source=ints([k for k, _ in rows]),
+        key=ints(keys),
+        stage=ints([shop.place(deal.stage) for _, deal in rows]),
+        age=floats([number(deal.age) for _, deal in rows]),
+        value=floats([number(deal.value, math.nan) for _, deal in rows]),
+        owner=ints([members.get(deal.member or "", NOWHERE) for _, deal in rows]),
+        attributes=attributes,
+    )

@@ -1,0 +1,249 @@
+"""The compiled plan: a scenario as plain arrays, all that an engine knows of it.
+
+A plan has no uncertain number left. Names are kept for labels alone; everything else is a number. Places are stages
+(0 .. number of stages - 1), then ends; NOWHERE is -1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from simfunnel.numerics import Conditions, Effects, Floats, Ints, Maps, Tables
+from simfunnel.scenario.conditions import FACTS
+
+NOWHERE = -1
+NEVER = math.inf
+OLDEST, NEWEST, DEAREST = range(3)
+"""Orders of service, as in `scenario.spec.ORDERS`."""
+REFERRED, RATE, LIST, DEALS = range(4)
+"""Kinds of sources."""
+
+
+@dataclass(frozen=True)
+class DrawnTable:
+    """Attributes and the value, in the order in which they are drawn.
+
+    Attribute a is drawn from distribution case[case_start[a] + code], code being the fact by[a] (0 where by[a] is
+    NOWHERE), for purpose[a], and becomes fact[a].
+    """
+
+    fact: Ints
+    by: Ints
+    case_start: Ints
+    case: Ints
+    purpose: Ints
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """Sources, one row each.
+
+    Kind 0 waits for referrals; 1 arrives along map rate_map; 2 is a list of `size` at time `at`; 3 holds open deals.
+    """
+
+    kind: Ints
+    key: Ints
+    enters: Ints
+    rate_map: Ints
+    at: Floats
+    size: Ints
+    cost_each: Floats
+    cost_once: Floats
+    cost_per_day: Floats
+
+
+@dataclass(frozen=True)
+class DealTable:
+    """Deals open at the start, one row each; NaN stands for what is not known."""
+
+    names: tuple[str, ...]
+    source: Ints
+    key: Ints
+    stage: Ints
+    age: Floats
+    value: Floats
+    owner: Ints
+    attributes: Floats
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """Stages, one row each; a distribution or team that a stage has not is NOWHERE."""
+
+    team: Ints
+    effort: Ints
+    touches: Ints
+    every: Ints
+    patience: Ints
+    gives_up: Ints
+    touch_cost: Floats
+    limit: Ints
+    limit_to: Ints
+    customer: Ints
+    books: Floats  # (stages, 2): a fixed amount and a share of the value; likewise cash and cost
+    has_books: Ints
+    term: Floats
+    cash: Floats
+    cost: Floats
+    cost_per_day: Floats
+    exit_start: Ints
+    route_start: Ints
+    refers_start: Ints
+    plugin: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExitTable:
+    """Exits of all stages; those of stage s are exit_start[s] .. exit_start[s + 1]. `stays` goes to NOWHERE."""
+
+    to: Ints
+    chance: Floats
+    after: Ints
+    forward: Ints
+    set_start: Ints
+    set_fact: Ints
+    set_value: Floats
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """Routing rules of all stages: where predicate holds, go to place `to`."""
+
+    predicate: Ints
+    to: Ints
+
+
+@dataclass(frozen=True)
+class ReferralTable:
+    """Referral rules of all stages; `every` is NOWHERE for those that act once."""
+
+    number: Ints
+    after: Ints
+    every: Ints
+    source: Ints
+    reward: Floats
+
+
+@dataclass(frozen=True)
+class TeamTable:
+    """Teams: members of team t are member_start[t] .. ; its priorities are predicates first[first_start[t] ..]."""
+
+    member_start: Ints
+    order: Ints
+    first_start: Ints
+    first: Ints
+    owned: Ints
+
+
+@dataclass(frozen=True)
+class MemberTable:
+    """Members of all teams: the map from clock time to hours of work, when they leave, whom they serve, skill, pay."""
+
+    work_map: Ints
+    leaves: Floats
+    only: Ints
+    skill: Floats
+    pay_per_day: Floats
+    hired: Floats
+
+
+@dataclass(frozen=True)
+class Purposes:
+    """The purposes of draws, by stage, exit and referral rule."""
+
+    effort: Ints
+    patience: Ints
+    every: Ints
+    choice: Ints
+    limit: Ints
+    after: Ints
+    number: Ints
+    child: Ints
+    child_after: Ints
+    round: Ints
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One replication's scenario, compiled. See the module's text."""
+
+    start: date
+    days: float
+    warm_up: float
+    currency: str
+    fiscal_year_ends: int
+    source_names: tuple[str, ...]
+    place_names: tuple[str, ...]
+    team_names: tuple[str, ...]
+    member_names: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+    attribute_levels: tuple[tuple[str, ...] | None, ...]
+    drawn: DrawnTable
+    sources: SourceTable
+    deals: DealTable
+    stages: StageTable
+    exits: ExitTable
+    routes: RouteTable
+    referrals: ReferralTable
+    teams: TeamTable
+    members: MemberTable
+    purposes: Purposes
+    tables: Tables
+    maps: Maps
+    conditions: Conditions
+    effects: Effects
+    day_facts: Floats  # (days, 4): quarter_day, quarter_days_left, weekday, month
+    target: float = math.nan
+    plugin_folder: str = "."
+
+    @property
+    def n_stages(self) -> int:
+        """How many of the places are stages."""
+        return len(self.stages.team)
+
+    @property
+    def n_facts(self) -> int:
+        """The length of a prospect's array of facts."""
+        return len(FACTS) + len(self.attribute_names)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """Where the effects on each exit and stage stand."""
+        return Slots(len(self.exits.to), self.n_stages)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Effects are filed by what they act on: odds and time of each exit, effort and patience of each stage, value."""
+
+    exits: int
+    stages: int
+
+    def odds(self, e: int) -> int:
+        """Odds of exit e."""
+        return e
+
+    def time(self, e: int) -> int:
+        """Time of exit e."""
+        return self.exits + e
+
+    def effort(self, s: int) -> int:
+        """Effort in stage s."""
+        return 2 * self.exits + s
+
+    def patience(self, s: int) -> int:
+        """Patience in stage s."""
+        return 2 * self.exits + self.stages + s
+
+    @property
+    def value(self) -> int:
+        """A prospect's value."""
+        return 2 * self.exits + 2 * self.stages
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.value + 1
