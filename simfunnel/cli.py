@@ -147,7 +147,9 @@ def run(
             progress=tell,
         )
     if result.replications < replications:
-        print(f"interrupted after {result.replications} of {replications} replications; these are kept", file=sys.stderr)
+        print(
+            f"interrupted after {result.replications} of {replications} replications; these are kept", file=sys.stderr
+        )
     if log:
         runs.write_log(result, log)
     _show(json_, lambda: runs.results_json(result), lambda: show_runs(result, period))
@@ -392,7 +394,9 @@ def _told(folder: Path, *, quiet: bool) -> None:
         print(f"Tables and pictures: {folder}")
 
 
-def _finish_comparison(result: Any, folder: Path | None, command: str, measures: list[str] | None, *, json_: bool) -> None:
+def _finish_comparison(
+    result: Any, folder: Path | None, command: str, measures: list[str] | None, *, json_: bool
+) -> None:
     from simfunnel import comparison
     from simfunnel.screens import show_comparison
 

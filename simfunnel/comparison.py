@@ -127,7 +127,10 @@ def _until_precise(
 
 
 def differences(
-    baseline: Runs, alternatives: Mapping[str, Runs] | Mapping[int, Runs], unit: str, metrics: Iterable[str] | None = None
+    baseline: Runs,
+    alternatives: Mapping[str, Runs] | Mapping[int, Runs],
+    unit: str,
+    metrics: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """The table of a `Comparison`."""
     import pandas as pd

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simfunnel.errors import nearest
+from simfunnel.errors import nearest, within
 from simfunnel.units import Number, Uncertain, read_number
 
 if TYPE_CHECKING:
@@ -92,7 +92,13 @@ def read_distribution(value: object, read: Reader, *, floor: float = -math.inf) 
     if len(value) != 1:
         raise ValueError(f"a distribution has one name; found {', '.join(map(str, value)) or 'none'}")
     name, params = next(iter(value.items()))
-    if not is_known(str(name)):
+    with within(str(name)):
+        return _checked(_named(str(name), params, read, floor))
+
+
+def _named(name: str, params: object, read: Reader, floor: float) -> Distribution:
+    """A distribution from its name and what stands behind the name."""
+    if not is_known(name):
         friendly = [*OWN, *ALIASES, "gamma", "uniform", "poisson"]
         meant = nearest(name, [*friendly, *_scipy_names()])
         hint = f". Did you mean '{meant}'?" if meant else ""
@@ -100,16 +106,14 @@ def read_distribution(value: object, read: Reader, *, floor: float = -math.inf) 
     if name == "empirical":
         if not isinstance(params, (list, tuple)) or not params:
             raise ValueError("empirical needs a list of values, or {file: ..., column: ...}")
-        data = tuple(sorted(_certain(read(v)) for v in params))
-        return _checked(Distribution(name, (), data, floor))
+        return Distribution(name, (), tuple(sorted(_read_items(params, read))), floor)
     if name == "quantiles":
-        return _checked(Distribution(name, _read_points(params, read), (), floor))
+        return Distribution(name, _read_points(params, read), (), floor)
     if not isinstance(params, Mapping):
-        params = {"value" if name == "constant" else "mean": params}
-    pairs = tuple((str(k), _read_figure(str(k), v, read)) for k, v in params.items())
-    if name == "constant" and [k for k, _ in pairs] != ["value"]:
+        return Distribution(name, (("value" if name == "constant" else "mean", read(params)),), (), floor)
+    if name == "constant" and set(params) != {"value"}:
         raise ValueError("constant has one figure: write for example {constant: 5 days}, or just 5 days")
-    return _checked(Distribution(str(name), pairs, (), floor))
+    return Distribution(name, tuple((str(k), _read_figure(str(k), v, read)) for k, v in params.items()), (), floor)
 
 
 def is_known(name: str) -> bool:
@@ -119,10 +123,14 @@ def is_known(name: str) -> bool:
 
 def _read_figure(key: str, value: object, read: Reader) -> Number:
     """One figure: a quantity with its unit, or a plain number such as a cv or a shape."""
-    try:
+    with within(key):
         return read(value) if _HAVE_A_UNIT.fullmatch(key) else read_number(value)
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+
+
+def _read_items(values: Iterable[object], read: Reader) -> Iterator[float]:
+    for k, value in enumerate(values):
+        with within(k):
+            yield _certain(read(value))
 
 
 def _certain(value: Number) -> float:
@@ -140,7 +148,8 @@ def _read_points(points: object, read: Reader) -> tuple[tuple[str, Number], ...]
         found = re.fullmatch(r"p?(\d+(?:\.\d+)?)%?", str(share))
         if not found or not 0 <= float(found[1]) <= 100:
             raise ValueError(f"quantiles: '{share}' is no share between 0% and 100%")
-        pairs.append((float(found[1]) / 100, _certain(read(value))))
+        with within(str(share)):
+            pairs.append((float(found[1]) / 100, _certain(read(value))))
     pairs.sort()
     if pairs[0][0] != 0 or pairs[-1][0] != 1:
         raise ValueError("quantiles must begin at 0% and end at 100%")

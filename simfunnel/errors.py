@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -43,6 +44,23 @@ class InputError(SimfunnelError):
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
         """Survive the way back from a worker process."""
         return (InputError, (self.faults,))
+
+
+class PlacedError(ValueError):
+    """What is wrong with a value, and where inside the value: keys and numbers of items, from the outside in."""
+
+    def __init__(self, message: str, inside: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.inside = inside
+
+
+@contextmanager
+def within(*parts: str | int) -> Iterator[None]:
+    """Say of a ValueError raised in here that it lies in this part of the value that is being read."""
+    try:
+        yield
+    except ValueError as error:
+        raise PlacedError(str(error), (*parts, *getattr(error, "inside", ()))) from None
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str | None:

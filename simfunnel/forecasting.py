@@ -85,7 +85,9 @@ def forecast(
     history = deals if isinstance(deals, History) else None
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
     if history and day != history.as_of:
-        raise InputError(f"the history is cut at {history.as_of}, so it can't be forecast as of {day}; read it with as_of={day}")
+        raise InputError(
+            f"the history is cut at {history.as_of}, so it can't be forecast as of {day}; read it with as_of={day}"
+        )
     table = history.open_deals() if history else deals
     notes: list[str] = []
     ready = prepared(scenario, None if table is None else table, day, quarters, notes)  # type: ignore[arg-type]
@@ -97,9 +99,7 @@ def forecast(
     return Forecast(ready, runs, day, parts, _table(parts), _chances(runs), tuple(notes), target)
 
 
-def prepared(
-    scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]
-) -> Scenario:
+def prepared(scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]) -> Scenario:
     """The scenario from the day after `as_of` to the end of the last quarter, with these deals open; notes what was done."""
     start = as_of + timedelta(days=1)
     end = start
@@ -153,7 +153,9 @@ def deal_rows(deals: pd.DataFrame, scenario: Scenario, notes: list[str]) -> list
         rows.append(row | ({"attributes": known} if known else {}))
     for name, count in unknown.items():
         what = "are owned by nobody in the scenario" if name == "member" else f"have a {name} that the scenario has not"
-        notes.append(f"{count:,} open deals {what}; it is drawn instead" if name != "member" else f"{count:,} open deals {what}")
+        notes.append(
+            f"{count:,} open deals {what}; it is drawn instead" if name != "member" else f"{count:,} open deals {what}"
+        )
     return rows
 
 
@@ -207,7 +209,9 @@ def _table(parts: pd.DataFrame) -> pd.DataFrame:
     table = summarise(both, ["metric", "period", "part"], QUANTILES)
     order = {name: k for k, name in enumerate([*METRICS, *dict.fromkeys(parts.period), *PARTS, TOTAL])}
     rank = table[["metric", "period", "part"]].replace(order).apply(tuple, axis=1)
-    return table.iloc[np.argsort(rank.map(list(dict.fromkeys(sorted(rank))).index).to_numpy(), kind="stable")].reset_index(drop=True)
+    return table.iloc[
+        np.argsort(rank.map(list(dict.fromkeys(sorted(rank))).index).to_numpy(), kind="stable")
+    ].reset_index(drop=True)
 
 
 def _chances(runs: Runs) -> pd.DataFrame:

@@ -479,7 +479,9 @@ def queues(records: Records, plan: Plan) -> pd.DataFrame:
         rows.append(
             {
                 "team": name,
-                "utilisation": float(busy[members].sum() / offered[members].sum()) if offered[members].sum() else np.nan,
+                "utilisation": float(busy[members].sum() / offered[members].sum())
+                if offered[members].sum()
+                else np.nan,
                 "tasks": int(counted.sum()),
                 "waited": float((waits > 1e-9).mean()) if len(waits) else np.nan,
                 "mean_wait": float(waits.mean()) if len(waits) else np.nan,

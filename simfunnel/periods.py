@@ -80,4 +80,8 @@ def _week(day: date, _: int) -> tuple[date, date, str]:
     return first, first + timedelta(days=7), f"{year}-W{week:02d}"
 
 
-_BOUNDS: dict[str, Callable[[date, int], tuple[date, date, str]]] = {"quarter": _quarter, "month": _month, "week": _week}
+_BOUNDS: dict[str, Callable[[date, int], tuple[date, date, str]]] = {
+    "quarter": _quarter,
+    "month": _month,
+    "week": _week,
+}

@@ -310,7 +310,8 @@ def _long(scenario: Scenario, done: list[Outcome], *, grouped: bool) -> pd.DataF
         arrays = np.stack([_aligned(o, names, unit) if grouped else o.metrics[unit] for o in done])
         shape = arrays.shape  # replications, metrics, groups, periods
         index = pd.MultiIndex.from_product(
-            [[o.number for o in done], list(kpis.METRICS), names, labels], names=["replication", "metric", "group", "period"]
+            [[o.number for o in done], list(kpis.METRICS), names, labels],
+            names=["replication", "metric", "group", "period"],
         )
         frame = pd.DataFrame({"value": arrays.reshape(-1)}, index=index).reset_index()
         frame.insert(2, "unit", unit)

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from simfunnel.forecasting import Forecast
 
 WIDE = 130  # columns to use where there is no terminal to ask
-FIRST = ("bookings", "wins", "win_rate", "prospects", "open_deals", "pipeline_value", "revenue", "cash", "cost", "profit")
+FIRST = (
+    "bookings",
+    "wins",
+    "win_rate",
+    "prospects",
+    "open_deals",
+    "pipeline_value",
+    "revenue",
+    "cash",
+    "cost",
+    "profit",
+)
 
 
 def console() -> Console:
@@ -103,7 +114,9 @@ def show_teams(runs: Runs) -> None:
     out.print(table)
     tightest = max(means, key=lambda row: row["utilisation"] if row["utilisation"] == row["utilisation"] else 0.0)
     if tightest["utilisation"] > 0.9:
-        out.print(f"The bottleneck is [bold]{tightest['team']}[/bold]: {share(tightest['utilisation'])} of its hours are used.")
+        out.print(
+            f"The bottleneck is [bold]{tightest['team']}[/bold]: {share(tightest['utilisation'])} of its hours are used."
+        )
 
 
 def show_comparison(comparison: Comparison, metrics: list[str] | None = None) -> None:
@@ -119,7 +132,16 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
         f"Money in {currency}.\nP(better) is the share of replications in which the alternative is better."
     )
     for name, rows in comparison.table.groupby("alternative", sort=False):
-        table = Table("metric", "period", "baseline", "alternative", "difference", "90% interval of it", "P(better)", title=str(name))
+        table = Table(
+            "metric",
+            "period",
+            "baseline",
+            "alternative",
+            "difference",
+            "90% interval of it",
+            "P(better)",
+            title=str(name),
+        )
         for row in rows[rows.metric.isin(shown)].to_dict("records"):
             unit = kpis.METRICS[row["metric"]].unit
             interval = f"{signed(row['low'], unit)} to {signed(row['high'], unit)}"

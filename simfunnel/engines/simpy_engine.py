@@ -71,7 +71,9 @@ Leaving = tuple[int, int]
 class Wake(simpy.Event):
     """An event of its own at a later time, with a place in the order of its instant."""
 
-    def __init__(self, env: simpy.Environment, delay: float, order: int, then: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, env: simpy.Environment, delay: float, order: int, then: Callable[[], None] | None = None
+    ) -> None:
         super().__init__(env)
         self._ok = True
         self._value = None
@@ -463,7 +465,9 @@ class Replication:
             if ticket.outcome != SERVED:
                 self._note_task(ticket, team.number, self.env.now)
                 return (
-                    (int(stages.gives_up[s]), RENEGED) if ticket.outcome == GAVE_UP else (int(stages.limit_to[s]), LIMITED)
+                    (int(stages.gives_up[s]), RENEGED)
+                    if ticket.outcome == GAVE_UP
+                    else (int(stages.limit_to[s]), LIMITED)
                 )
             yield from self.touch(p, s, team, ticket, index)
             if self.env.now >= deadline:
@@ -600,7 +604,9 @@ class Replication:
         served = ticket.outcome == SERVED
         begun, left = (time, math.nan) if served else (math.nan, time)
         stage, touch = int(p.facts[STAGE]), int(p.facts[TOUCHES])
-        self.tasks.append((p.number, stage, team, ticket.member, touch, ticket.outcome, ticket.asked, begun, ends, left))
+        self.tasks.append(
+            (p.number, stage, team, ticket.member, touch, ticket.outcome, ticket.asked, begun, ends, left)
+        )
 
 
 def run(plan: Plan, seed: int, replication: int) -> Records:

@@ -82,10 +82,10 @@ def fan(runs: Measured, metric: str, *, cumulative: bool, unit: str) -> pd.DataF
     replications). Where `cumulative`, the first row is the start, with 0, and a row holds all up to its end. Otherwise
     periods that the run cuts off are left out if any is whole, but for what is counted at a period's end.
     """
+    edges = dates(runs, cut(runs, unit).edges)
     values = runs.values(metric, unit)
     if cumulative and not is_sum(metric):
         raise InputError(f"{metric} can't be added up over time; ask for it with cumulative=False")
-    edges = dates(runs, cut(runs, unit).edges)
     table = quantiles(values.cumsum(axis=1) if cumulative else values).reset_index(names="period")
     table.insert(1, "begins", edges[0] if cumulative else edges[:-1])
     table.insert(2, "ends", edges[1:])

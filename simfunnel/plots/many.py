@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 
 from simfunnel.kpis import METRICS
 from simfunnel.plots import extract
-from simfunnel.plots.one import ROW, draw_distribution, names_down
+from simfunnel.plots.distribution import draw_distribution
+from simfunnel.plots.one import ROW, names_down
 from simfunnel.plots.style import (
     BLUE,
     FAINT,

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from simfunnel.periods import UNITS
 from simfunnel.plots import extract, over_time
-from simfunnel.plots.extract import Distribution, Measured
+from simfunnel.plots.distribution import draw_distribution
+from simfunnel.plots.extract import Measured
 from simfunnel.plots.style import (
-    BAR,
     BLUE,
     FAINT,
     GREEN,
@@ -54,6 +55,13 @@ FIGURES = (
     ("days", "days\nspent", ""),
     ("wait_hours", "wait for\na seller", "hours"),
 )
+# The panels of the teams: figure, words, unit.
+TEAM_FIGURES = (
+    ("utilisation", "Busy share of the hours on offer", "share"),
+    ("wait_hours", "Mean wait for a seller (clock hours)", "hours"),
+    ("reneged", "Tasks given up, tired of waiting", "share"),
+)
+LIMIT: dict[str, Any] = {"color": RED, "lw": 1.2, "ls": (0, (4, 3))}
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Pictures:
             InputError: for an unknown metric or unit, or a metric that can't be added up.
         """
         runs = self.runs
-        runs.values(metric, unit)  # an unknown metric is told first
+        runs.values(metric)  # an unknown metric is told first
         added = extract.is_sum(metric) if cumulative is None else cumulative
         table = extract.fan(runs, metric, cumulative=added, unit=unit)
         figure, axes = canvas(self._fan_title(metric, table, added, unit), self.note)
@@ -95,14 +103,8 @@ class Pictures:
         if table["0.5"].iloc[int(added) :].isna().all():
             empty(ax, "There is no value in any period.")
             return figure
-        wanted = pd.Series(dtype=float)
-        targets = pd.DataFrame()
-        if metric == "bookings" and (added or unit == "quarter"):
-            targets = extract.targets(runs)
-            targets["wanted"] = targets["in_all" if added else "target"]
-            targets = targets.dropna(subset="wanted")
-            wanted = targets["wanted"]
-        ax.set_ylim(*limits(np.append(table[[f"{q:g}" for q in extract.BANDS]], wanted)))
+        targets = self._targets(metric, unit, added=added)
+        ax.set_ylim(*limits(np.append(table[[f"{q:g}" for q in extract.BANDS]], targets["wanted"])))
         several = runs.replications > 1
         if added or metric in extract.STOCKS or len(table) > over_time.MOST_BOXES:
             handles = over_time.bands(ax, table, several=several)
@@ -117,11 +119,18 @@ class Pictures:
         legend(figure, handles)
         return figure
 
+    def _targets(self, metric: str, unit: str, *, added: bool) -> pd.DataFrame:
+        """The lines to draw: begins, ends and what is wanted by then; none where no target can be compared."""
+        targets = extract.targets(self.runs)
+        targets = targets.assign(wanted=targets["in_all" if added else "target"]).dropna(subset="wanted")
+        return targets if metric == "bookings" and (added or unit == "quarter") else targets.iloc[:0]
+
     def _fan_title(self, metric: str, table: pd.DataFrame, added: bool, unit: str) -> str:
         last, of = table.iloc[-1], unit_of(metric)
         if not added:
             what = f"{name_of(metric)} {'at the end of each' if metric in extract.STOCKS else 'by'} {unit}"
-            return what + (": 8 of 10 replications lie within the pale blue" if self.runs.replications > 1 else "")
+            banded = self.runs.replications > 1 and bool(table["0.5"].notna().any())
+            return what + (": 8 of 10 replications lie within the pale blue" if banded else "")
         title = f"{name_of(metric)} to the end of {last['ends'] - pd.Timedelta(seconds=1):%Y-%m-%d}"
         if not np.isfinite(last["0.5"]):
             return title
@@ -192,141 +201,39 @@ class Pictures:
             figure, axes = canvas("Teams", self.note)
             empty(axes[0, 0], "This scenario has no teams.")
             return figure
-        heights = [max(2.4, 0.9 + ROW * len(names)), 2.6]
-        figure, axes = canvas(
-            self._teams_title(table),
-            self.note,
-            rows=2,
-            columns=3,
-            height=max(HEIGHT, sum(heights) + 1.6),
-            height_ratios=heights,
-        )
         several = self.runs.replications > 1
-        kinds = (
-            ("utilisation", "Busy share of the hours on offer", "share"),
-            ("wait_hours", "Mean wait for a seller (clock hours)", "hours"),
-            ("reneged", "Tasks given up, tired of waiting", "share"),
-        )
-        for ax, (kind, title, unit) in zip(axes[0], kinds, strict=True):
+        heights = [max(2.4, 0.9 + ROW * len(names)), 2.6]
+        height = max(HEIGHT, sum(heights) + 1.6)
+        title = _teams_title(table)
+        figure, axes = canvas(title, self.note, rows=2, columns=3, height=height, height_ratios=heights)
+        for ax, (kind, title, unit) in zip(axes[0], TEAM_FIGURES, strict=True):
             _dots(ax, table[table["figure"] == kind], unit, several=several)
             ax.set_title(title)
-            names_down(ax, names if kind == "utilisation" else [""] * len(names))
-        axes[0, 0].axvline(1.0, color=RED, lw=1.2, ls=(0, (4, 3)))
-        for ax in axes[1, 1:]:
+            names_down(ax, names if ax is axes[0, 0] else [""] * len(names))
+        axes[0, 0].axvline(1.0, **LIMIT)
+        grid = axes[1, 0].get_gridspec()
+        for ax in axes[1]:
             ax.remove()
-        bottom = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
-        axes[1, 0].remove()
-        by_time = self._utilisation_over_time()
-        over_time.bands(bottom, by_time, several=several)
-        bottom.set_ylim(0, 1.05)
-        label_axis(bottom.yaxis, "share", ticks=5)
-        bottom.set_title("Busy share of all teams together, over time")
-        bottom.grid(axis="y")
-        over_time.time_axis(bottom, by_time)
-        handles: list[Any] = [
-            Line2D(
-                [],
-                [],
-                color=BLUE,
-                marker="o",
-                lw=0,
-                label="median of the replications" if several else "the one replication",
-            )
-        ]
+        self._utilisation_over_time(figure.add_subplot(grid[1, :]), several=several)
+        words = "median of the replications" if several else "the one replication"
+        handles = [Line2D([], [], color=BLUE, marker="o", lw=0, label=words)]
         if several:
-            handles += [
-                Line2D([], [], color=BLUE, lw=5, alpha=0.6, label="middle 50%"),
-                Line2D([], [], color=BLUE, lw=1.6, alpha=0.6, label="middle 80% (P10 to P90)"),
-            ]
-        handles.append(Line2D([], [], color=RED, lw=1.2, ls=(0, (4, 3)), label="every hour taken"))
-        legend(figure, handles)
+            handles.append(Line2D([], [], color=BLUE, lw=5, alpha=0.6, label="middle 50%"))
+            handles.append(Line2D([], [], color=BLUE, lw=1.6, alpha=0.6, label="middle 80% (P10 to P90)"))
+        legend(figure, [*handles, Line2D([], [], **LIMIT, label="every hour taken")])
         return figure
 
-    def _utilisation_over_time(self) -> pd.DataFrame:
+    def _utilisation_over_time(self, ax: Axes, *, several: bool) -> None:
         """The line of utilisation by week, or by longer periods in long runs."""
-        counts = {unit: len(extract.cut(self.runs, unit)) for unit in ("week", "month", "quarter")}
+        counts = {unit: len(extract.cut(self.runs, unit)) for unit in UNITS}
         unit = next((u for u, n in counts.items() if n <= MOST_PERIODS), "quarter")
-        return extract.fan(self.runs, "utilisation", cumulative=False, unit=unit)
-
-    def _teams_title(self, table: pd.DataFrame) -> str:
-        busy = table[table["figure"] == "utilisation"].dropna(subset="0.5")
-        if busy.empty:
-            return "Teams: nobody had an hour to offer"
-        most = busy.iloc[int(busy["0.5"].argmax())]
-        return f"Teams: busiest is {clipped(most['team'])}, with {shown(most['0.5'], 'share')} of its hours taken"
-
-
-def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
-    """A histogram with lines at P10, P50, P90 and the target, each named above it so that none covers another."""
-    unit = unit_of(found.metric)
-    if not found.quantiles:
-        empty(ax, "There is no value in this period.")
-        return
-    bars = found.bars
-    low, mid, high = (found.quantiles[q] for q in (0.1, 0.5, 0.9))
-    span = (bars["low"].min(), bars["high"].max())
-    far = found.target is not None and len(bars) > 1 and not _is_near(found.target, *span)
-    wanted = [] if found.target is None or far else [found.target]
-    if len(bars) > 1:
-        ends = [*span, *wanted]
-        room = 0.06 * (max(ends) - min(ends))
-        ax.set_xlim(min(ends) - room, max(ends) + room)
-        ax.bar(bars["low"], bars["share"], bars["high"] - bars["low"], align="edge", color=BAR, ec="white", lw=0.6)
-    else:  # one value alone
-        ends = list(limits([mid, *wanted], padding=0.3))
-        ax.set_xlim(ends[0] - 0.05 * (ends[1] - ends[0]), ends[1])
-        ax.bar(mid, 1.0, 0.03 * (ends[1] - ends[0]), color=BAR)
-    if low < high:
-        ax.axvspan(low, high, color=SKY, alpha=0.18, lw=0, zorder=0)
-    marks: list[tuple[float, str, str, int, Any, str]] = [
-        (mid, f"P50 (middle) {shown(mid, unit)}", "center", 1, "-", INK)
-    ]
-    if low < high:
-        marks += [
-            (low, f"P10 (low) {shown(low, unit)}", "right", 0, (0, (2, 2)), INK),
-            (high, f"P90 (high) {shown(high, unit)}", "left", 0, (0, (2, 2)), INK),
-        ]
-    if found.target is not None and found.reached is not None:
-        words = f"target {shown(found.target, unit)}: reached in {shown(found.reached, 'share')} of the replications"
-        if far:
-            beyond = found.target > high
-            ax.annotate(
-                f"{words} →" if beyond else f"← {words}",
-                (float(beyond), 1.0),
-                xycoords="axes fraction",
-                xytext=(0, 41),
-                textcoords="offset points",
-                ha="right" if beyond else "left",
-                color=RED,
-            )
-        else:
-            marks.append((found.target, words, "center", 2, (0, (5, 3)), RED))
-    for x, words, side, row, dashes, colour in marks:
-        ax.axvline(x, color=colour, lw=1.6, ls=dashes)
-        ax.annotate(
-            words,
-            (x, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=({"right": -2, "center": 0, "left": 2}[side], 5 + 18 * row),
-            textcoords="offset points",
-            ha=side,
-            color=colour,
-            annotation_clip=False,
-        )
-    ax.set_ylim(0, None)
-    ax.set_xlabel(
-        axis_name(found.metric, currency, f" in {'the whole run' if found.period == 'all' else found.period}")
-    )
-    ax.set_ylabel("Share of the replications")
-    label_axis(ax.xaxis, unit)
-    label_axis(ax.yaxis, "share")
-    ax.grid(axis="y")
-    ax.set_axisbelow(True)
-
-
-def _is_near(target: float, low: float, high: float) -> bool:
-    """Whether a target can be shown without pressing the bars into a corner."""
-    return low - 2 * (high - low) <= target <= high + 2 * (high - low)
+        table = extract.fan(self.runs, "utilisation", cumulative=False, unit=unit)
+        over_time.bands(ax, table, several=several)
+        over_time.time_axis(ax, table)
+        ax.set_ylim(0, 1.05)
+        label_axis(ax.yaxis, "share", ticks=5)
+        ax.set_title(f"Busy share of all teams together, by {unit}")
+        ax.grid(axis="y")
 
 
 def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
@@ -335,6 +242,14 @@ def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
+
+
+def _teams_title(table: pd.DataFrame) -> str:
+    busy = table[table["figure"] == "utilisation"].dropna(subset="0.5")
+    if busy.empty:
+        return "Teams: nobody had an hour to offer"
+    most = busy.iloc[int(busy["0.5"].argmax())]
+    return f"Teams: busiest is {clipped(most['team'])}, with {shown(most['0.5'], 'share')} of its hours taken"
 
 
 def _funnel_title(table: pd.DataFrame, *, several: bool) -> str:

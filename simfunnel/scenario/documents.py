@@ -126,7 +126,9 @@ def _syntax_fault(error: Any, text: str, file: str) -> Fault:
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     if isinstance(error, yaml.reader.ReaderError):
         line = text.encode().count(b"\n", 0, error.position) + 1
-    if "another document" in message:
+    if mark and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])[: mark.column + 1]:
+        message = "a tab; indent with spaces"
+    elif "another document" in message:
         message = "it holds more than one document (---); write one to a file"
     elif getattr(error, "context_mark", None):
         message += f" {error.context}, which begins on line {error.context_mark.line + 1}"

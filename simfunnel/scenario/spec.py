@@ -25,7 +25,7 @@ from pydantic import (
 from simfunnel import units
 from simfunnel.calendars import ALWAYS, Calendar, public_holidays, read_days, read_hours, read_month
 from simfunnel.distributions import Distribution, read_distribution
-from simfunnel.errors import not_among
+from simfunnel.errors import not_among, within
 from simfunnel.units import Number, Rate, Span, Uncertain
 
 STAYS = "stays"
@@ -213,7 +213,10 @@ class Shares(Spec):
 
 
 def _read_shares(value: Mapping[str, Any]) -> Shares:
-    shares = {str(name): units.read_chance(share) for name, share in value.items()}
+    shares = {}
+    for name, share in value.items():
+        with within(name):
+            shares[name] = units.read_chance(share)
     total = sum(units.middle(s) for s in shares.values())
     if abs(total - 1) > 0.005 and not any(isinstance(s, Uncertain) for s in shares.values()):
         raise ValueError(f"the shares sum to {total:.4g} ({total:.1%}), not to 100%")
@@ -260,7 +263,10 @@ def _reader_of_drawn(reader: Callable[[object], Number]) -> Callable[[object], D
                 raise ValueError(
                     "write {by: …, cases: {name: …}}" + (f"; unknown: {', '.join(strange)}" if strange else "")
                 )
-            cases = {str(k): _read_drawn(v, reader) for k, v in value["cases"].items()}
+            cases = {}
+            for name, case in value["cases"].items():
+                with within("cases", name):
+                    cases[name] = _read_drawn(case, reader)
             if len({isinstance(c, Shares) for c in cases.values()}) > 1:
                 raise ValueError("every case must be of one kind: shares of categories, or a number")
             return Drawn(by=str(value["by"]), cases=cases)
@@ -292,17 +298,31 @@ def _read_calendar(value: object) -> Calendar:
     if not isinstance(value, Mapping):
         example = '{days: Mon-Fri, hours: "09:00-17:00", holidays: US}'
         raise ValueError(f"{units.shown(value)} is no calendar; write {example} or always")
-    strange = [k for k in value if k not in ("days", "hours", "holidays")]
+    strange = [k for k in value if k not in _CALENDAR]
     if strange:
-        raise ValueError(not_among(strange[0], "key of a calendar", ("days", "hours", "holidays")))
-    found = value.get("holidays", [])
-    if isinstance(found, str) and not found[:1].isdigit():
-        closed = public_holidays(found, tuple(range(FIRST_YEAR, LAST_YEAR + units.MAX_SPAN_YEARS + 1)))
-    elif isinstance(found, (str, list, tuple)):
-        closed = frozenset(_read_date(day) for day in ([found] if isinstance(found, str) else found))
-    else:
-        raise ValueError(f"{units.shown(found)} are no holidays; write a country code such as US, or a list of dates")
-    return Calendar(read_days(value.get("days", "Mon-Fri")), read_hours(value.get("hours", "09:00-17:00")), closed)
+        with within(strange[0]):
+            raise ValueError(not_among(strange[0], "key of a calendar", _CALENDAR))
+    parts = []
+    for key, (default, read) in _CALENDAR.items():
+        with within(key):
+            parts.append(read(value.get(key, default)))
+    return Calendar(*parts)
+
+
+def _read_holidays(value: object) -> frozenset[date]:
+    """Holidays from a country code, or a list of dates."""
+    if isinstance(value, str) and not value[:1].isdigit():
+        return public_holidays(value, tuple(range(FIRST_YEAR, LAST_YEAR + units.MAX_SPAN_YEARS + 1)))
+    if not isinstance(value, (str, list, tuple)):
+        raise ValueError(f"{units.shown(value)} are no holidays; write a country code such as US, or a list of dates")
+    return frozenset(_read_date(day) for day in ([value] if isinstance(value, str) else value))
+
+
+_CALENDAR: dict[str, tuple[object, Callable[[object], Any]]] = {
+    "days": ("Mon-Fri", read_days),
+    "hours": ("09:00-17:00", read_hours),
+    "holidays": ((), _read_holidays),
+}
 
 
 CalendarSpec = Annotated[
@@ -340,7 +360,10 @@ def _read_rate_steps(value: object) -> RateSteps:
     if isinstance(value, Mapping):
         if not value:
             raise ValueError("no rate is given; write for example {2026-10-01: 12 per day}")
-        rates = {_read_date(day): units.read_rate(rate) for day, rate in value.items()}
+        rates = {}
+        for day, rate in value.items():
+            with within(day):
+                rates[_read_date(day)] = units.read_rate(rate)
         return RateSteps(steps=tuple((day, rates[day]) for day in sorted(rates)))
     return RateSteps(steps=((None, units.read_rate(value)),))
 
@@ -354,10 +377,11 @@ def _read_by_name(read_names: Callable[[object], Sequence[int]], example: str) -
             raise ValueError(f"{units.shown(value)} is no list of factors by name; write for example {example}")
         factors: dict[int, Number] = {}
         for name, factor in value.items():
-            for code in read_names(name):
-                if code in factors:
-                    raise ValueError(f"'{name}' has a factor already")
-                factors[code] = units.read_factor(factor)
+            with within(name):
+                for code in read_names(name):
+                    if code in factors:
+                        raise ValueError(f"'{name}' has a factor already")
+                    factors[code] = units.read_factor(factor)
         return factors
 
     return read

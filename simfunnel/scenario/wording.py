@@ -17,7 +17,8 @@ from simfunnel.units import shown
 def shape_faults(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Fault]:
     """The faults of a document's form against a model, placed and in our own words."""
     for detail in error.errors(include_url=False):
-        yield document.fault(detail["loc"], _in_words(dict(detail), model))
+        inside = getattr(detail.get("ctx", {}).get("error"), "inside", ())
+        yield document.fault((*detail["loc"], *inside), _in_words(dict(detail), model))
 
 
 def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:

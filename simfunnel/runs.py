@@ -1,0 +1,401 @@
+"""The run folder: what a run leaves behind, whole or not at all.
+
+A folder is written beside its place under another name, forced to disk, and then renamed into place; a run that fails or
+is killed on the way leaves what was there before. The manifest holds no time and no path of the machine, and the same
+scenario, seed and version give the same bytes in every table.
+
+Layout: `manifest.json`, `scenario.yaml`, `tables/NAME.csv` and `tables/NAME.parquet`, `pictures/NAME.png` and `.svg`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simfunnel.errors import InputError, RunError, not_among
+from simfunnel.replicate import QUANTILES, UNITS, Runs, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+MANIFEST = "manifest.json"
+TABLES, PICTURES = "tables", "pictures"
+SUMMARY_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+LOG_COLUMNS = ("replication", "time", "prospect", "from", "to", "member", "value")
+# Those whose version may change a number or a picture.
+LIBRARIES = ("duckdb", "matplotlib", "numba", "numpy", "pandas", "scipy", "seaborn", "simpy")
+
+Writer = Callable[[Path], object]
+"""Writes one file at the path that it is given (or, for a picture, beside it)."""
+
+
+# --- a run ------------------------------------------------------------------------------------------------------------
+
+
+def write_run(runs: Runs, folder: Path | str, *, command: str = "") -> Path:
+    """Write the run folder of some runs: manifest, scenario, tables and pictures. Returns the folder.
+
+    Args:
+        runs: what to write.
+        folder: a new folder, an empty one, or an earlier run folder, which is replaced.
+        command: the words of the command that asked for it, for the manifest.
+
+    Raises:
+        InputError: where `folder` is a file, or holds something that is not a run.
+        RunError: where it can't be written; nothing is left half-written.
+    """
+    check_folder(folder)  # before the work of drawing
+    return write_tables_and_pictures(
+        folder,
+        tables=tables_of(runs),
+        figures=figures_of(runs),
+        manifest=manifest_of(runs, command),
+        texts={"scenario.yaml": runs.scenario.to_yaml()},
+    )
+
+
+def tables_of(runs: Runs) -> dict[str, pd.DataFrame]:
+    """The tables of a run folder, by name; `grouped` and `deals` only where they were asked for."""
+    import pandas as pd
+
+    units = list(UNITS)
+    summaries = [
+        summarise(runs.kpis[runs.kpis.unit == u], ["unit", "metric", "period"], SUMMARY_QUANTILES) for u in units
+    ]
+    tables = {
+        "kpis": runs.kpis,
+        "summary": pd.concat(summaries, ignore_index=True),
+        "funnel": runs.funnel,
+        "teams": runs.queues,
+        "grouped": runs.grouped,
+        "deals": runs.deals,
+    }
+    return {name: table for name, table in tables.items() if table is not None and len(table.columns)}
+
+
+def figures_of(runs: Runs) -> dict[str, Figure]:
+    """The pictures of a run folder, by name."""
+    pictures = runs.plot
+    figures = {"fan": pictures.fan(), "distribution": pictures.distribution(), "funnel": pictures.funnel()}
+    return figures | ({"teams": pictures.teams()} if runs.scenario.spec.teams else {})
+
+
+def manifest_of(runs: Runs, command: str = "") -> dict[str, Any]:
+    """What a run folder's manifest says of the run."""
+    spec = runs.scenario.spec
+    return {
+        "scenario": runs.scenario.name,
+        "digest": runs.scenario.digest,
+        "seed": runs.seed,
+        "replications": runs.replications,
+        "start": spec.start.isoformat(),
+        "days": spec.days,
+        "warm_up_days": spec.warm_up.days_from(spec.start),
+        "currency": spec.currency,
+        "command": command,
+    }
+
+
+def results_json(runs: Runs) -> dict[str, Any]:
+    """What `run --json` prints: the scenario, the seed, and each metric by quarter; what has no value is None."""
+    table = runs.summary("quarter", QUANTILES)
+    results = [
+        {
+            "metric": row["metric"],
+            "period": row["period"],
+            "mean": row["mean"],
+            "sd": row["sd"],
+            "quantiles": {f"{q:g}": row[f"{q:g}"] for q in QUANTILES},
+        }
+        for row in table.to_dict("records")
+    ]
+    found: dict[str, Any] = plain(
+        {
+            "scenario": runs.scenario.name,
+            "seed": runs.seed,
+            "replications": runs.replications,
+            "version": version(),
+            "results": results,
+        }
+    )
+    return found
+
+
+def write_log(runs: Runs, path: Path | str) -> Path:
+    """Write every move as CSV: replication, time (days since the start, exact), prospect, from, to, member, value.
+
+    Raises:
+        InputError: where the runs have no log, or `path` is a folder.
+        RunError: where it can't be written; what was there before stays.
+    """
+    if runs.log is None:
+        raise InputError("these runs kept no log of their moves; run again with log=True")
+    log = runs.log[list(LOG_COLUMNS)]
+    return write_file(path, lambda target: write_csv(log, target))
+
+
+def version() -> str:
+    """The version of simfunnel."""
+    try:
+        from simfunnel import __version__
+    except ImportError:  # not said there
+        return metadata.version("simfunnel")
+    return str(__version__)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_manifest(folder: Path | str) -> dict[str, Any]:
+    """The manifest of a run folder. Raises InputError where there is none."""
+    path = Path(folder) / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{folder} is no run folder: it has no readable {MANIFEST}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
+        raise InputError(f"{folder} is no run folder: its {MANIFEST} lists no files")
+    return found
+
+
+def read_table(folder: Path | str, name: str) -> pd.DataFrame:
+    """A table of a run folder by its name. Raises InputError where there is none."""
+    import duckdb
+
+    files = read_manifest(folder)["files"]
+    names = [Path(file).stem for file in files if file.startswith(f"{TABLES}/") and file.endswith(".parquet")]
+    if name not in names:
+        raise InputError(f"{folder}: {not_among(name, 'table', names)}")
+    with duckdb.connect() as connection:
+        try:
+            return connection.read_parquet(str(Path(folder) / TABLES / f"{name}.parquet")).df()
+        except duckdb.Error as error:
+            raise InputError(f"{folder}: the table '{name}' can't be read: {_first_line(error)}") from None
+
+
+# --- any folder of tables and pictures --------------------------------------------------------------------------------
+
+
+def write_tables_and_pictures(
+    folder: Path | str,
+    *,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, Figure] | None = None,
+    manifest: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a folder of tables (as CSV and Parquet), pictures (PNG and SVG) and texts, whole or not at all.
+
+    Args:
+        folder: a new folder, an empty one, or an earlier run folder, which is replaced.
+        tables: by name; they are found again under `tables/`.
+        figures: by name; they are found again under `pictures/`.
+        manifest: what the manifest says, besides versions and files.
+        texts: by path in the folder, such as `scenario.yaml`.
+
+    Raises:
+        InputError: where `folder` is a file, or holds something that is not a run.
+        RunError: where it can't be written.
+    """
+    writers: dict[str, Writer] = {}
+    for path, text in (texts or {}).items():
+        writers[path] = lambda target, text=text: target.write_text(text, encoding="utf-8", newline="\n")
+    for name, table in tables.items():
+        writers[f"{TABLES}/{name}.csv"] = lambda target, table=table: write_csv(table, target)
+        writers[f"{TABLES}/{name}.parquet"] = lambda target, table=table: write_parquet(table, target)
+    for name, figure in (figures or {}).items():
+        writers[f"{PICTURES}/{name}"] = lambda target, figure=figure: _write_picture(figure, target)
+    return write_folder(folder, writers, manifest)
+
+
+def write_folder(folder: Path | str, writers: Mapping[str, Writer], manifest: Mapping[str, Any]) -> Path:
+    """Write a folder by writers of files (paths in it -> what writes them), with its manifest; whole or not at all."""
+    with replacing(folder) as part:
+        for path, write in writers.items():
+            target = part / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(target)
+        files = sorted(file for file in part.rglob("*") if file.is_file())
+        listed = {file.relative_to(part).as_posix(): _described(file) for file in files}
+        said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": _libraries()}
+        (part / MANIFEST).write_text(to_json({**said, "files": listed}) + "\n", encoding="utf-8", newline="\n")
+    return Path(folder)
+
+
+@contextmanager
+def replacing(folder: Path | str) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when the block ends, or is gone if the block fails.
+
+    Raises:
+        InputError: where `folder` may not be replaced.
+        RunError: where the disk refuses.
+    """
+    target = check_folder(folder)
+    part = target.parent / f".simfunnel-{secrets.token_hex(6)}.part"
+    try:
+        with _disk(folder):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.mkdir()
+            yield part
+            _sync_all(part)
+            check_folder(folder)  # it may have been filled meanwhile
+            _put_in_place(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_folder(folder: Path | str) -> Path:
+    """Where a run folder is to be, resolved. Raises InputError where it may not be put there."""
+    try:
+        target = Path(folder).resolve()
+        here = Path.cwd()
+        if target == here or target in here.parents:
+            raise InputError(f"{folder} is the folder you are in, or above it; name another for the results")
+        above = next((p for p in target.parents if p.exists()), target.anchor)
+        if not Path(above).is_dir():
+            raise InputError(f"{folder}: {above} is a file, not a folder")
+        if target.exists() and not target.is_dir():
+            raise InputError(f"{folder} is a file; name a folder for the results")
+        if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+            raise InputError(f"{folder} holds files that are not a run's; name another folder, or empty it")
+    except OSError as error:
+        raise RunError(f"{folder} can't be looked at: {_reason(error)}") from None
+    except ValueError as error:  # a zero byte in the name
+        raise InputError(f"{str(folder)!r} is no name of a folder: {error}") from None
+    return target
+
+
+def write_file(path: Path | str, write: Writer) -> Path:
+    """Write one file whole or not at all. Raises InputError where `path` is a folder, RunError where the disk refuses."""
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    part = target.parent / f".simfunnel-{secrets.token_hex(6)}.part"
+    try:
+        with _disk(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(part)
+            _sync(part)
+            os.replace(part, target)  # noqa: PTH105 (the word for it: atomic)
+            _sync(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+    return Path(path)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """A table as CSV: UTF-8, numbers to their last digit, nothing where there is no value."""
+    table.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """A table as Parquet, in its order."""
+    import duckdb
+
+    quoted = str(path).replace("'", "''")
+    with duckdb.connect(config={"threads": 1}) as connection:  # the same bytes whatever the machine's cores
+        connection.register("this_table", table)
+        connection.execute(f"COPY this_table TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def to_json(value: object) -> str:
+    """Strictly valid JSON, readable, whatever numbers it holds: NaN and infinities become null."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """The same in plain maps, lists, texts, numbers and None, as JSON knows them."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+# --- the disk ---------------------------------------------------------------------------------------------------------
+
+
+def _write_picture(figure: Figure, stem: Path) -> None:
+    from simfunnel.plots import save
+
+    save(figure, stem)
+
+
+@contextmanager
+def _disk(place: Path | str) -> Iterator[None]:
+    """What the disk refuses, as one sentence for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{place} can't be written: {_reason(error)}; nothing was changed") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb"):
+            raise
+        raise RunError(f"{place} can't be written: {_first_line(error)}; nothing was changed") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    """Rename `part` to `target`. An earlier folder steps aside first, and comes back if that fails."""
+    old = target.parent / f"{part.stem}.old"
+    had_one = target.exists()
+    if had_one:
+        target.rename(old)
+    try:
+        part.rename(target)
+    except BaseException:
+        if had_one:
+            old.rename(target)
+        raise
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Force a file or folder to disk; Windows can't do that for folders."""
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _described(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": file.stat().st_size}
+
+
+def _libraries() -> dict[str, str]:
+    return {name: metadata.version(name) for name in LIBRARIES}
