@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simfunnel import kpis
 from simfunnel.errors import InputError, not_among
-from simfunnel.replicate import Outcome, Progress, Runs, gather, outcomes, run
+from simfunnel.replicate import UNITS, Outcome, Progress, Runs, gather, outcomes, run
+from simfunnel.runs import manifest_of, plain, version, write_tables_and_pictures
 from simfunnel.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -180,3 +182,68 @@ def _comparable(baseline: Scenario, other: Scenario, name: str) -> None:
         ours, theirs = getattr(baseline.spec, key), getattr(other.spec, key)
         if ours != theirs:
             raise InputError(f"'{name}' can't be compared with '{baseline.name}': its {key} is {theirs}, not {ours}")
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def results_json(comparison: Comparison) -> dict[str, Any]:
+    """What `compare --json` prints: for each alternative, metric and period the paired difference."""
+    base = comparison.baseline
+    results = [
+        {
+            "metric": row["metric"],
+            "period": row["period"],
+            "baseline": base.scenario.name,
+            "alternative": row["alternative"],
+            "mean_baseline": row["baseline"],
+            "mean": row["mean"],
+            "difference": row["difference"],
+            "low": row["low"],
+            "high": row["high"],
+            "prob_better": row["prob_better"],
+        }
+        for row in comparison.table.to_dict("records")
+    ]
+    said = {
+        "scenario": base.scenario.name,
+        "seed": base.seed,
+        "replications": base.replications,
+        "version": version(),
+        "precision_reached": comparison.reached,
+        "results": results,
+    }
+    return dict(plain(said))
+
+
+def write_comparison(
+    comparison: Comparison, folder: Path, *, command: str, metrics: Iterable[str] | None = None
+) -> Path:
+    """Write the folder of a comparison: the table, the quantiles of each scenario, one picture, and the scenarios."""
+    import pandas as pd
+
+    from simfunnel import plots
+
+    base = comparison.baseline
+    every = {base.scenario.name: base, **comparison.alternatives}
+    shown = list(metrics or ("bookings", "wins", "profit", "utilisation", "wait"))
+    drawn = comparison.table[comparison.table["metric"].isin(shown)].rename(columns={"alternative": "strategy"})
+    picture = plots.comparison(
+        drawn,
+        currency=base.scenario.spec.currency,
+        baseline=base.scenario.name,
+        note=f"{base.replications} replications of each on the same luck, seed {base.seed}",
+    )
+    summaries = [runs.summary(unit).assign(scenario=name, unit=unit) for name, runs in every.items() for unit in UNITS]
+    return write_tables_and_pictures(
+        folder,
+        tables={"differences": comparison.table, "summary": pd.concat(summaries, ignore_index=True)},
+        figures={"comparison": picture},
+        manifest=manifest_of(base, command) | {"digests": {n: r.scenario.digest for n, r in every.items()}},
+        texts={f"scenarios/{k} {_file_name(name)}.yaml": r.scenario.to_yaml() for k, (name, r) in enumerate(every.items())},
+    )
+
+
+def _file_name(name: str) -> str:
+    """A scenario's name without what a file's name can't hold."""
+    return "".join(c if c.isalnum() or c in " -_" else "_" for c in name).strip()[:60]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.periods import periods
 from simfunnel.replicate import QUANTILES, Progress, Runs, run, summarise
+from simfunnel.runs import figures_of, manifest_of, plain, version, write_tables_and_pictures
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
 
@@ -242,3 +244,57 @@ def _chances(runs: Runs) -> pd.DataFrame:
         dates = [spec.start + timedelta(days=int(np.quantile(d, q))) if len(d) else None for d in days]
         table[f"date P{q * 100:.0f}"] = dates
     return table.sort_values(table.columns[5], ascending=False, kind="stable").reset_index(drop=True)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def results_json(forecast: Forecast) -> dict[str, Any]:
+    """What `forecast --json` prints: bookings and wins by quarter, with the parts of which they are made."""
+    results = [
+        {
+            "metric": row["metric"],
+            "period": row["period"],
+            "part": row["part"],
+            "mean": row["mean"],
+            "sd": row["sd"],
+            "quantiles": {f"{q:g}": row[f"{q:g}"] for q in QUANTILES},
+        }
+        for row in forecast.table.to_dict("records")
+    ]
+    said = {
+        "scenario": forecast.scenario.name,
+        "as_of": forecast.as_of.isoformat(),
+        "seed": forecast.runs.seed,
+        "replications": forecast.runs.replications,
+        "version": version(),
+        "target": forecast.target,
+        "prob_target": forecast.prob_target(),
+        "results": results,
+    }
+    return dict(plain(said))
+
+
+def write_forecast(forecast: Forecast, folder: Path) -> Path:
+    """Write the folder of a forecast: totals and parts, each open deal's chance, pictures, and the scenario."""
+    from simfunnel import plots
+
+    currency = forecast.scenario.spec.currency
+    note = f"as of {forecast.as_of} · {forecast.runs.replications} replications, seed {forecast.runs.seed}"
+    pictures = {
+        f"forecast-{metric}": plots.forecast(
+            forecast.parts[forecast.parts["metric"] == metric],
+            target=forecast.target if metric == "bookings" else None,
+            currency=currency,
+            metric=metric,
+            note=note,
+        )
+        for metric in METRICS
+    }
+    return write_tables_and_pictures(
+        folder,
+        tables={"forecast": forecast.table, "parts": forecast.parts, "deals": forecast.deals},
+        figures={**pictures, **figures_of(forecast.runs)},
+        manifest=manifest_of(forecast.runs, "forecast") | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},
+        texts={"scenario.yaml": forecast.scenario.to_yaml()},
+    )

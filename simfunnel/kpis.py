@@ -81,12 +81,15 @@ class View:
         return self.sums(rows.time[which], rows.prospect[which], rows.amount[which])
 
     def stock(self, places: Flags, amounts: Floats | float = 1.0) -> Floats:
-        """How many prospects (or how much of an amount of each) are in these places at each period's end."""
-        moves = self.records.moves
+        """How many prospects (or how much of an amount of each) are in these places at each period's end.
+
+        What happens at the very instant between two periods belongs to the later one, here as in sums.
+        """
+        moves, count = self.records.moves, len(self.periods)
         change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
         weights = change * (amounts if isinstance(amounts, float) else amounts[moves.prospect])
-        period = np.searchsorted(self.periods.edges[1:], moves.time, side="left")
-        out = np.zeros((len(self.groups), len(self.periods) + 1))
+        period = np.where(moves.time > self.periods.edges[-1], count, np.maximum(self.periods.of(moves.time), 0))
+        out = np.zeros((len(self.groups), count + 1))
         np.add.at(out, (self.group[moves.prospect], period), weights)
         summed: Floats = np.cumsum(out, axis=1)
         return summed[:, :-1]

@@ -1,8 +1,9 @@
 """The run folder: what a run leaves behind, whole or not at all.
 
-A folder is written beside its place under another name, forced to disk, and then renamed into place; a run that fails or
-is killed on the way leaves what was there before. The manifest holds no time and no path of the machine, and the same
-scenario, seed and version give the same bytes in every table.
+A folder is written beside its place under another name, forced to disk, and then renamed into place; a run that fails
+on the way leaves what was there before. (One that is killed also leaves a hidden `.simfunnel-*.part` beside it, to be
+deleted.) The manifest holds no time and no path of the machine, and the same scenario, seed and version give the same
+bytes.
 
 Layout: `manifest.json`, `scenario.yaml`, `tables/NAME.csv` and `tables/NAME.parquet`, `pictures/NAME.png` and `.svg`.
 """
@@ -18,12 +19,13 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.errors import InputError, RunError, not_among
-from simfunnel.replicate import QUANTILES, UNITS, Runs, summarise
+from simfunnel.replicate import QUANTILES, Runs, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,21 +69,15 @@ def write_run(runs: Runs, folder: Path | str, *, command: str = "") -> Path:
 
 def tables_of(runs: Runs) -> dict[str, pd.DataFrame]:
     """The tables of a run folder, by name; `grouped` and `deals` only where they were asked for."""
-    import pandas as pd
-
-    units = list(UNITS)
-    summaries = [
-        summarise(runs.kpis[runs.kpis.unit == u], ["unit", "metric", "period"], SUMMARY_QUANTILES) for u in units
-    ]
     tables = {
         "kpis": runs.kpis,
-        "summary": pd.concat(summaries, ignore_index=True),
+        "summary": summarise(runs.kpis, ["unit", "metric", "period"], SUMMARY_QUANTILES),
         "funnel": runs.funnel,
-        "teams": runs.queues,
+        "teams": runs.queues if runs.scenario.spec.teams else None,
         "grouped": runs.grouped,
         "deals": runs.deals,
     }
-    return {name: table for name, table in tables.items() if table is not None and len(table.columns)}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def figures_of(runs: Runs) -> dict[str, Figure]:
@@ -142,7 +138,7 @@ def write_log(runs: Runs, path: Path | str) -> Path:
     if runs.log is None:
         raise InputError("these runs kept no log of their moves; run again with log=True")
     log = runs.log[list(LOG_COLUMNS)]
-    return write_file(path, lambda target: write_csv(log, target))
+    return write_file(path, partial(write_csv, log))
 
 
 def version() -> str:
@@ -179,9 +175,10 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
         raise InputError(f"{folder}: {not_among(name, 'table', names)}")
     with duckdb.connect() as connection:
         try:
-            return connection.read_parquet(str(Path(folder) / TABLES / f"{name}.parquet")).df()
+            table: pd.DataFrame = connection.read_parquet(str(Path(folder) / TABLES / f"{name}.parquet")).df()
         except duckdb.Error as error:
             raise InputError(f"{folder}: the table '{name}' can't be read: {_first_line(error)}") from None
+    return table
 
 
 # --- any folder of tables and pictures --------------------------------------------------------------------------------
@@ -210,12 +207,12 @@ def write_tables_and_pictures(
     """
     writers: dict[str, Writer] = {}
     for path, text in (texts or {}).items():
-        writers[path] = lambda target, text=text: target.write_text(text, encoding="utf-8", newline="\n")
+        writers[path] = partial(_write_text, text)
     for name, table in tables.items():
-        writers[f"{TABLES}/{name}.csv"] = lambda target, table=table: write_csv(table, target)
-        writers[f"{TABLES}/{name}.parquet"] = lambda target, table=table: write_parquet(table, target)
+        writers[f"{TABLES}/{name}.csv"] = partial(write_csv, table)
+        writers[f"{TABLES}/{name}.parquet"] = partial(write_parquet, table)
     for name, figure in (figures or {}).items():
-        writers[f"{PICTURES}/{name}"] = lambda target, figure=figure: _write_picture(figure, target)
+        writers[f"{PICTURES}/{name}"] = partial(_write_picture, figure)
     return write_folder(folder, writers, manifest)
 
 
@@ -229,7 +226,7 @@ def write_folder(folder: Path | str, writers: Mapping[str, Writer], manifest: Ma
         files = sorted(file for file in part.rglob("*") if file.is_file())
         listed = {file.relative_to(part).as_posix(): _described(file) for file in files}
         said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": _libraries()}
-        (part / MANIFEST).write_text(to_json({**said, "files": listed}) + "\n", encoding="utf-8", newline="\n")
+        _write_text(to_json({**said, "files": listed}) + "\n", part / MANIFEST)
     return Path(folder)
 
 
@@ -277,7 +274,12 @@ def check_folder(folder: Path | str) -> Path:
 
 
 def write_file(path: Path | str, write: Writer) -> Path:
-    """Write one file whole or not at all. Raises InputError where `path` is a folder, RunError where the disk refuses."""
+    """Write one file whole or not at all.
+
+    Raises:
+        InputError: where `path` is a folder.
+        RunError: where the disk refuses.
+    """
     target = Path(path).resolve()
     if target.is_dir():
         raise InputError(f"{path} is a folder; name a file")
@@ -292,6 +294,11 @@ def write_file(path: Path | str, write: Writer) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return Path(path)
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Write a text, as `write_file` does."""
+    return write_file(path, partial(_write_text, text))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -330,6 +337,10 @@ def plain(value: Any) -> Any:
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_picture(figure: Figure, stem: Path) -> None:

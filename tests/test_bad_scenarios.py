@@ -233,7 +233,8 @@ PATHS = all_paths(TREE)[1:]
 TEXTS = [
     "", " ", "5 days", "45%", "-3 h", "a to b", "2 to 1", "0 to 1", " to ", "x1.8", "/0", "/", "+", "1e400",
     "1 per day", "1 per", " each", "% of value", "value", "2026-10-01", "9999-12-31", "0001-01-01", "stays", "lost",
-    "quote", "->", "quote -> customer", "first ²", "last 0", "Mon-Fri-Sun", "over 3", "under ", "until x", "\0", "1e-300 to 1e300",
+    "quote", "->", "quote -> customer", "first ²", "last 0", "Mon-Fri-Sun", "over 3", "under ", "until x", "\0",
+    "1e-300 to 1e300",
 ]  # fmt: skip
 SCALARS = (
     st.none()

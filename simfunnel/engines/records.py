@@ -12,7 +12,7 @@ import numpy as np
 from simfunnel.numerics import Floats, Ints
 
 STARTED, EXITED, LIMITED, RENEGED, ROUTED, OPENED = range(6)
-"""Why a prospect moved: it came; by an exit; at the stage's limit; tired of waiting; by a rule; it was open at the start."""
+"""Why a prospect moved: it came, by an exit, at a limit, tired of waiting, by a rule, or it was open at the start."""
 CAUSES = ("came", "exit", "limit", "reneged", "routed", "open")
 
 BOOKED, PAID, STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST = range(6)
@@ -25,7 +25,7 @@ SERVED, GAVE_UP, OUT_OF_TIME, STILL_WAITING = range(4)
 
 @dataclass(frozen=True)
 class Prospects:
-    """One row a prospect, in the order in which they came; `parent` is a row, or -1; `deal` a row of the plan's deals."""
+    """One row a prospect, in the order in which they came; `parent` is a row or -1, `deal` a row of the plan's."""
 
     key: Ints
     source: Ints
@@ -97,3 +97,26 @@ def columns(rows: list[tuple[float, ...]], types: str) -> list[np.ndarray]:
     if not rows:
         return [np.empty(0, dtype=kinds[t]) for t in types]
     return [np.array(column, dtype=kinds[t]) for column, t in zip(zip(*rows, strict=True), types, strict=True)]
+
+
+class Collector:
+    """Rows of one replication as they come, each a tuple in the order of its columns, and the records made of them."""
+
+    def __init__(self, attributes: int) -> None:
+        self.width = attributes
+        self.prospects: list[tuple[float, ...]] = []
+        self.attributes: list[Floats] = []
+        self.moves: list[tuple[float, ...]] = []
+        self.tasks: list[tuple[float, ...]] = []
+        self.money: list[tuple[float, ...]] = []
+
+    def records(self, events: int) -> Records:
+        """The rows as columns."""
+        attributes = np.array(self.attributes, dtype=np.float64).reshape(len(self.attributes), self.width)
+        return Records(
+            Prospects(*[*columns(self.prospects, "iiiiffi"), attributes]),
+            Moves(*columns(self.moves, "fiiiii")),
+            Tasks(*columns(self.tasks, "iiiiiiffff")),
+            MoneyRows(*columns(self.money, "fiiif")),
+            events,
+        )

@@ -1,21 +1,33 @@
 """The readable engine: one SimPy process for each prospect.
 
-This file is the meaning of a scenario. At one instant everything that ends or arrives happens first, in the order in which
-it was scheduled; then teams hand out work; then patience and limits of those who still wait run out.
+This file is the meaning of a scenario. At one instant everything that ends or arrives happens first, in the order in
+which it was scheduled; then teams hand out work (`teams`); then patience and limits of those who still wait run out.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from bisect import bisect_left, insort
 from collections.abc import Callable, Generator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import simpy
 
+from simfunnel.engines.prospects import (
+    AGE,
+    DATE,
+    DATED,
+    GENERATION,
+    MEMBER,
+    SOURCE,
+    STAGE,
+    TOUCHES,
+    VALUE,
+    VISITS,
+    WAITED,
+    Prospect,
+)
 from simfunnel.engines.records import (
     BOOKED,
     EXITED,
@@ -31,39 +43,32 @@ from simfunnel.engines.records import (
     SOURCE_COST,
     STAGE_COST,
     STARTED,
-    STILL_WAITING,
     TOUCH_COST,
-    MoneyRows,
-    Moves,
-    Prospects,
+    Collector,
     Records,
-    Tasks,
-    columns,
 )
+from simfunnel.engines.rules import Rule
+from simfunnel.engines.teams import AT_ONCE, Team, Ticket
 from simfunnel.errors import RunError
 from simfunnel.numerics import (
-    Floats,
     backward,
     choose,
     effect,
     holds,
-    opening,
     quantile,
     quantile_beyond,
     survival,
     unit_exponential,
     work_end,
 )
-from simfunnel.plan import DEALS, DEAREST, LIST, NEWEST, NOWHERE, RATE, Plan
-from simfunnel.randomness import child_key, purpose, root_key, uniform
-from simfunnel.scenario.conditions import FACT, FACTS
+from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
+from simfunnel.randomness import child_key, purpose, uniform
+from simfunnel.scenario.conditions import FACTS
 
-AT_ONCE, HANDING_OUT, RUNNING_OUT = 1, 2, 3  # priorities within one instant; SimPy's NORMAL is 1
-MAX_MOVES = 100_000  # of one prospect: more means a circle that takes no time
+MAX_MOVES = 100_000  # of one prospect, or of prospects referred, in one instant: more means a circle that takes no time
+MAX_REFERRED = 1_000_000  # in all, where they are nine tenths of everyone: more means a chain that grows without end
 VISIT = 1024  # draws of one visit to a stage have indices VISIT * visit + touch
 
-SOURCE, STAGE, MEMBER, GENERATION, VALUE, WAITED, TOUCHES, VISITS, AGE, DATE = range(10)
-DATED = slice(FACT["quarter_day"], FACT["month"] + 1)
 Life = Generator[simpy.Event, Any, None]
 Leaving = tuple[int, int]
 
@@ -71,152 +76,12 @@ Leaving = tuple[int, int]
 class Wake(simpy.Event):
     """An event of its own at a later time, with a place in the order of its instant."""
 
-    def __init__(
-        self, env: simpy.Environment, delay: float, order: int, then: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, env: simpy.Environment, delay: float, order: int, then: Callable[[], None]) -> None:
         super().__init__(env)
         self._ok = True
         self._value = None
-        if then is not None:
-            self.callbacks.append(lambda _: then())  # type: ignore[union-attr]
+        self.callbacks.append(lambda _: then())
         env.schedule(self, priority=order, delay=delay)  # type: ignore[arg-type]
-
-
-class Prospect:
-    """One who flows through the funnel; `facts` is what conditions may look at."""
-
-    __slots__ = ("born", "children", "facts", "key", "number", "owners", "reward", "visits")
-
-    def __init__(self, number: int, key: int, facts: Floats, born: float, stages: int, reward: float) -> None:
-        self.number = number
-        self.key = key
-        self.facts = facts
-        self.born = born
-        self.visits = [0] * stages
-        self.owners: dict[int, int] = {}
-        self.children: dict[int, int] = {}
-        self.reward = reward
-
-
-class Ticket:
-    """A prospect's request for one touch of a team's work."""
-
-    __slots__ = ("asked", "deadline", "granted", "late", "member", "outcome", "place", "prospect", "ready")
-
-    def __init__(self, prospect: Prospect, ready: simpy.Event, asked: float, deadline: float, late: int) -> None:
-        self.prospect = prospect
-        self.ready = ready
-        self.asked = asked
-        self.deadline = deadline
-        self.late = late
-        self.outcome = STILL_WAITING
-        self.member = NOWHERE
-        self.place: tuple[float, ...] = ()
-
-
-class Team:
-    """Members and the queue before them."""
-
-    def __init__(self, run: Replication, t: int) -> None:
-        plan = run.plan
-        self.run = run
-        self.number = t
-        self.order = int(plan.teams.order[t])
-        self.first = plan.teams.first[plan.teams.first_start[t] : plan.teams.first_start[t + 1]].tolist()
-        self.owned = bool(plan.teams.owned[t])
-        self.free = list(range(plan.teams.member_start[t], plan.teams.member_start[t + 1]))
-        self.maps = sorted({int(plan.members.work_map[m]) for m in self.free})
-        self.only = plan.members.only.tolist()
-        self.picky = self.owned or any(self.only[m] != NOWHERE for m in self.free)
-        self.waiting: list[tuple[Any, ...]] = []
-        self.fresh: list[Ticket] = []
-        self.asked = 0
-        self.called = False
-        self.wake_at = math.inf
-
-    def ask(self, ticket: Ticket) -> simpy.Event:
-        """Queue a ticket in the team's order; its event tells how the wait ended."""
-        run, facts = self.run, ticket.prospect.facts
-        if self.first:
-            run.look(ticket.prospect)
-        rank = next((k for k, p in enumerate(self.first) if holds(run.plan.conditions, p, facts)), len(self.first))
-        self.asked += 1
-        within = {NEWEST: -self.asked, DEAREST: -float(facts[VALUE])}.get(self.order, 0)
-        ticket.place = (rank, within, self.asked)
-        insort(self.waiting, (*ticket.place, ticket))
-        self.fresh.append(ticket)
-        self.call()
-        return ticket.ready
-
-    def release(self, member: int) -> None:
-        """A member has ended a task."""
-        self.free.append(member)
-        if self.waiting:
-            self.call()
-
-    def call(self) -> None:
-        """Hand out work at the end of this instant."""
-        if not self.called:
-            self.called = True
-            Wake(self.run.env, 0.0, HANDING_OUT, self.hand_out)
-
-    def hand_out(self) -> None:
-        """Give waiting tickets, in their order, to free members within their hours; longest idle first."""
-        self.called = False
-        run, now = self.run, self.run.env.now
-        opens = {k: float(opening(run.plan.maps, k, now)) for k in self.maps} if self.waiting else {}
-        able = [m for m in self.free if opens.get(run.work_map[m]) == now and now < run.leaves[m]]
-        k = 0
-        while able and k < len(self.waiting):
-            ticket: Ticket = self.waiting[k][-1]
-            member = self._member_for(ticket.prospect, able) if self.picky else able[0]
-            if member == NOWHERE:
-                k += 1
-                continue
-            del self.waiting[k]
-            able.remove(member)
-            self.free.remove(member)
-            ticket.member = member
-            self._end(ticket, SERVED)
-        for ticket in self.fresh:
-            if ticket.outcome == STILL_WAITING and ticket.deadline < math.inf:
-                Wake(run.env, max(0.0, ticket.deadline - now), RUNNING_OUT, lambda t=ticket: self._give_up(t))
-        self.fresh.clear()
-        self._wake_at_opening(opens, now)
-
-    def _member_for(self, prospect: Prospect, able: list[int]) -> int:
-        """The member of those able who may serve this prospect: its owner, or anyone whom it suits."""
-        owner = prospect.owners.get(self.number, NOWHERE)
-        if self.owned and owner != NOWHERE and self.run.leaves[owner] > self.run.env.now:
-            return owner if owner in able else NOWHERE
-        self.run.look(prospect)
-        fitting = (m for m in able if self._suits(m, prospect))
-        return next(fitting, NOWHERE)
-
-    def _suits(self, member: int, prospect: Prospect) -> bool:
-        rule = self.only[member]
-        return rule == NOWHERE or bool(holds(self.run.plan.conditions, rule, prospect.facts))
-
-    def _wake_at_opening(self, opens: dict[int, float], now: float) -> None:
-        """Where someone waits while members are off duty, hand out work again when the first of them is back."""
-        if not self.waiting or all(opens[k] == now for k in self.maps):
-            return
-        leaves, work_map = self.run.leaves, self.run.work_map
-        off_duty = (opens[work_map[m]] for m in self.free if now < opens[work_map[m]] < leaves[m])
-        next_opening = min(off_duty, default=math.inf)
-        if next_opening < math.inf and not now < self.wake_at <= next_opening:
-            self.wake_at = next_opening
-            Wake(self.run.env, next_opening - now, AT_ONCE, self.call)
-
-    def _give_up(self, ticket: Ticket) -> None:
-        if ticket.outcome == STILL_WAITING:
-            del self.waiting[bisect_left(self.waiting, ticket.place, key=lambda entry: entry[:-1])]
-            self._end(ticket, ticket.late)
-
-    @staticmethod
-    def _end(ticket: Ticket, outcome: int) -> None:
-        ticket.outcome = outcome
-        ticket.ready.succeed()
 
 
 class Replication:
@@ -231,12 +96,10 @@ class Replication:
         self.leaves = plan.members.leaves.tolist()
         self.teams = [Team(self, t) for t in range(len(plan.team_names))]
         self.has_effects = (np.diff(plan.effects.slot_start) > 0).tolist()
-        self.plugins = [_plugin(plan.plugin_folder, text) if text else None for text in plan.stages.plugin]
-        self.prospects: list[tuple[float, ...]] = []
-        self.attributes: list[Floats] = []
-        self.moves: list[tuple[float, ...]] = []
-        self.tasks: list[tuple[float, ...]] = []
-        self.money: list[tuple[float, ...]] = []
+        self.rules = [Rule(plan, text) if text else None for text in plan.stages.plugin]
+        self.log = Collector(len(plan.attribute_names))
+        self.referred_in_all = 0
+        self.referred_at_once = (0.0, 0)
 
     def run(self) -> Records:
         """Run to the horizon and hand over the records."""
@@ -248,17 +111,16 @@ class Replication:
         for team in self.teams:
             for entry in team.waiting:
                 self._note_task(entry[-1], team.number, math.nan)
-        return Records(
-            Prospects(*columns(self.prospects, "iiiiffi"), self._attributes()),
-            Moves(*columns(self.moves, "fiiiii")),
-            Tasks(*columns(self.tasks, "iiiiiiffff")),
-            MoneyRows(*columns(self.money, "fiiif")),
-            events=_count_of_events(self.env),
-        )
+        return self.log.records(_count_of_events(self.env))
 
-    def _attributes(self) -> Floats:
-        shape = (len(self.attributes), len(self.plan.attribute_names))
-        return np.array(self.attributes, dtype=np.float64).reshape(shape)
+    @property
+    def now(self) -> float:
+        """The time."""
+        return float(self.env.now)
+
+    def wake(self, delay: float, order: int, then: Callable[[], None]) -> None:
+        """Call `then` after a delay, at a place in the order of its instant."""
+        Wake(self.env, delay, order, then)
 
     # --- draws ---
 
@@ -274,7 +136,7 @@ class Replication:
         """Bring up to date the facts that change with time."""
         now = self.env.now
         facts = prospect.facts
-        facts[AGE] = now - prospect.born
+        facts[AGE] = now - prospect.since
         facts[DATE] = now
         facts[DATED] = self.plan.day_facts[int(now)]
 
@@ -336,12 +198,13 @@ class Replication:
         facts[SOURCE] = source
         facts[MEMBER] = NOWHERE
         facts[GENERATION] = parent.facts[GENERATION] + 1 if parent else 0
-        prospect = Prospect(len(self.prospects), int(key), facts, self.env.now, plan.n_stages, reward)
+        since = self.env.now - (float(plan.deals.age[deal]) if deal != NOWHERE else 0.0)
+        prospect = Prospect(len(self.log.prospects), int(key), facts, since, plan.n_stages, reward)
         self._draw_attributes(prospect, deal)
         number = parent.number if parent else NOWHERE
         row = (key, source, number, int(facts[GENERATION]), self.env.now, float(facts[VALUE]), deal)
-        self.prospects.append(row)
-        self.attributes.append(facts[len(FACTS) :].copy())
+        self.log.prospects.append(row)
+        self.log.attributes.append(facts[len(FACTS) :].copy())
         self.pay(prospect, NOWHERE, SOURCE_COST, float(plan.sources.cost_each[source]))
         return prospect
 
@@ -367,28 +230,28 @@ class Replication:
 
     def live(self, prospect: Prospect, place: int, age: float = 0.0, cause: int = STARTED) -> Life:
         """From stage to stage until an end, or for ever."""
-        origin, moves = NOWHERE, 0
+        origin, moves, since = NOWHERE, 0, self.env.now
         while True:
             self.note_move(prospect, origin, place, cause)
             if place >= self.plan.n_stages:
                 prospect.facts[STAGE] = place
                 return
             origin = place
-            place, cause = yield from self.stay(prospect, place, age, origin_known=cause == OPENED)
+            place, cause = yield from self.stay(prospect, place, age, opened=cause == OPENED)
             age = 0.0
-            moves += 1
+            moves, since = (moves + 1, since) if self.env.now == since else (0, self.env.now)
             if moves > MAX_MOVES:
                 name = self.plan.place_names[origin]
                 raise RunError(f"a prospect moved {MAX_MOVES:,} times, last from '{name}': a circle that takes no time")
 
-    def stay(self, p: Prospect, s: int, age: float, *, origin_known: bool) -> Generator[simpy.Event, Any, Leaving]:
+    def stay(self, p: Prospect, s: int, age: float, *, opened: bool) -> Generator[simpy.Event, Any, Leaving]:
         """One stay in a stage: the goal and the cause of leaving. `age` is how long a deal has been there already."""
         stages, now = self.plan.stages, self.env.now
         visit = p.visits[s]
         p.visits[s] += 1
         p.facts[STAGE], p.facts[VISITS] = s, visit
         p.facts[TOUCHES] = p.facts[WAITED] = 0.0
-        if not origin_known:
+        if not opened:
             self.enter(p, s)
             goal = self.routed(p, s)
             if goal != NOWHERE:
@@ -432,15 +295,15 @@ class Replication:
         """
         plan, slots = self.plan, self.plan.slots
         first, last = int(plan.stages.exit_start[s]), int(plan.stages.exit_start[s + 1])
-        member = int(p.facts[MEMBER])
-        skill = float(plan.members.skill[member]) if member != NOWHERE else 1.0
+        skill = self.skill(p, s)
         weights = np.empty(last - first)
         for e in range(first, last):
             weight = float(plan.exits.chance[e]) * self.factor(slots.odds(e), p)
-            if plan.exits.forward[e] and plan.stages.team[s] != NOWHERE:
+            if plan.exits.forward[e]:
                 weight *= skill
             if age and plan.exits.to[e] != NOWHERE:
-                weight *= survival(plan.tables, plan.exits.after[e], age / self.factor(slots.time(e), p))
+                stretch = self.factor(slots.time(e), p)
+                weight *= survival(plan.tables, plan.exits.after[e], age / stretch) if stretch > 0.0 else 0.0
             weights[e - first] = weight
         k = choose(weights, self.draw(p, int(plan.purposes.choice[s]), visit))
         if k < 0 or plan.exits.to[first + k] == NOWHERE:
@@ -451,17 +314,26 @@ class Replication:
             return e, max(0.0, quantile_beyond(plan.tables, plan.exits.after[e], age / stretch, u) * stretch - age)
         return e, quantile(plan.tables, plan.exits.after[e], u) * stretch
 
+    def skill(self, p: Prospect, s: int) -> float:
+        """The skill of the member who has worked on a prospect in this stage; 1 where nobody has."""
+        plan, team, member = self.plan, int(self.plan.stages.team[s]), int(p.facts[MEMBER])
+        if team == NOWHERE or not plan.teams.member_start[team] <= member < plan.teams.member_start[team + 1]:
+            return 1.0
+        return float(plan.members.skill[member])
+
     def be_worked_on(
         self, p: Prospect, s: int, visit: int, deadline: float
     ) -> Generator[simpy.Event, Any, Leaving | None]:
         """All touches of a stage; the goal and the cause where the prospect leaves before they are done."""
-        plan, stages, purposes = self.plan, self.plan.stages, self.plan.purposes
+        stages, purposes = self.plan.stages, self.plan.purposes
         team = self.teams[stages.team[s]]
         touches = int(stages.touches[s])
         for touch in range(touches):
             index = VISIT * visit + touch
-            ticket = Ticket(p, self.env.event(), self.env.now, *self.patience(p, s, index, deadline))
-            yield team.ask(ticket)
+            ready = self.env.event()
+            ticket = Ticket(p, ready, self.env.now, *self.patience(p, s, index, deadline))
+            team.ask(ticket)
+            yield ready
             if ticket.outcome != SERVED:
                 self._note_task(ticket, team.number, self.env.now)
                 return (
@@ -522,40 +394,20 @@ class Replication:
     def pay(self, p: Prospect, s: int, kind: int, amount: float) -> None:
         """Note an amount, if there is any."""
         if amount:
-            self.money.append((self.env.now, p.number, s, kind, amount))
+            self.log.money.append((self.env.now, p.number, s, kind, amount))
 
     def routed(self, p: Prospect, s: int) -> int:
         """Where a rule of the stage sends the prospect at once, or NOWHERE."""
         plan = self.plan
-        plugin = self.plugins[s]
-        if plugin is not None:
+        rule = self.rules[s]
+        if rule is not None:
             self.look(p)
-            return self._place_of(plugin(self._view(p)), plan.stages.plugin[s])
+            return rule.place_for(p)
         for r in range(plan.stages.route_start[s], plan.stages.route_start[s + 1]):
             self.look(p)
             if holds(plan.conditions, plan.routes.predicate[r], p.facts):
                 return int(plan.routes.to[r])
         return NOWHERE
-
-    def _place_of(self, name: object, rule: str) -> int:
-        names = self.plan.place_names
-        if name is None:
-            return NOWHERE
-        if name not in names:
-            raise RunError(f"the routing rule {rule} returned {name!r}; allowed: {', '.join(names)}, or None")
-        return names.index(str(name))
-
-    def _view(self, p: Prospect) -> dict[str, Any]:
-        """A prospect's facts by name, categories as their names: what a rule in Python sees."""
-        plan, view = self.plan, {name: float(p.facts[k]) for name, k in FACT.items()}
-        named: dict[str, Any] = dict(view)
-        named["source"] = plan.source_names[int(p.facts[SOURCE])]
-        named["stage"] = plan.place_names[int(p.facts[STAGE])]
-        named["member"] = plan.member_names[int(p.facts[MEMBER])] if p.facts[MEMBER] != NOWHERE else None
-        for k, (name, levels) in enumerate(zip(plan.attribute_names, plan.attribute_levels, strict=True)):
-            code = float(p.facts[len(FACTS) + k])
-            named[name] = levels[int(code)] if levels else code
-        return named
 
     def refer(self, p: Prospect, s: int, rule: int, visit: int, entered: float, round_: int) -> None:
         """Bring the new prospects of one round, which began at `entered`; rounds go on while the prospect stays."""
@@ -568,7 +420,7 @@ class Replication:
                 p.children[rule] = child + 1
                 comes = entered + self.sample(referrals.after[rule], p, int(purposes.child_after[rule]), child)
                 if comes >= now:
-                    Wake(self.env, comes - now, AT_ONCE, lambda k=child: self.referred(p, rule, k))
+                    self.wake(comes - now, AT_ONCE, partial(self.referred, p, rule, child))
             if referrals.every[rule] == NOWHERE:
                 return
             entered += self.sample(referrals.every[rule], p, int(purposes.round[rule]), VISIT * visit + round_)
@@ -582,7 +434,7 @@ class Replication:
             if p.facts[STAGE] == s and p.visits[s] == here:
                 self.refer(p, s, rule, visit, entered, round_)
 
-        Wake(self.env, entered - now, AT_ONCE, again)
+        self.wake(entered - now, AT_ONCE, again)
 
     def referred(self, parent: Prospect, rule: int, child: int) -> None:
         """One referred prospect comes."""
@@ -590,13 +442,29 @@ class Replication:
         source = int(plan.referrals.source[rule])
         key = child_key(parent.key, int(plan.purposes.child[rule]), child)
         prospect = self.born(source, key, parent=parent, reward=float(plan.referrals.reward[rule]))
+        self._check_chain(source)
         self.env.process(self.live(prospect, int(plan.sources.enters[source])))
+
+    def _check_chain(self, source: int) -> None:
+        """Stop a chain of referrals that fills the memory."""
+        since, number = self.referred_at_once
+        self.referred_at_once = (since, number + 1) if since == self.env.now else (self.env.now, 1)
+        self.referred_in_all += 1
+        if self.referred_in_all < 0.9 * len(self.log.prospects):
+            return
+        name = self.plan.source_names[source]
+        if self.referred_at_once[1] > MAX_MOVES:
+            raise RunError(f"'{name}' brought {MAX_MOVES:,} prospects in one instant: give refers a time, after:")
+        if self.referred_in_all > MAX_REFERRED:
+            raise RunError(
+                f"'{name}' brought {MAX_REFERRED:,} prospects: each brings more than one, a chain without end"
+            )
 
     # --- records ---
 
     def note_move(self, p: Prospect, origin: int, goal: int, cause: int) -> None:
         """Note a passage from place to place."""
-        self.moves.append((self.env.now, p.number, origin, goal, cause, int(p.facts[MEMBER])))
+        self.log.moves.append((self.env.now, p.number, origin, goal, cause, int(p.facts[MEMBER])))
 
     def _note_task(self, ticket: Ticket, team: int, time: float, ends: float = math.nan) -> None:
         """Note a touch when it begins, or when its prospect stops waiting."""
@@ -604,7 +472,7 @@ class Replication:
         served = ticket.outcome == SERVED
         begun, left = (time, math.nan) if served else (math.nan, time)
         stage, touch = int(p.facts[STAGE]), int(p.facts[TOUCHES])
-        self.tasks.append(
+        self.log.tasks.append(
             (p.number, stage, team, ticket.member, touch, ticket.outcome, ticket.asked, begun, ends, left)
         )
 
@@ -617,18 +485,3 @@ def run(plan: Plan, seed: int, replication: int) -> Records:
 def _count_of_events(env: simpy.Environment) -> int:
     """How many events SimPy has scheduled."""
     return int(next(env._eid))
-
-
-def _plugin(folder: str, text: str) -> Callable[[dict[str, Any]], object]:
-    """The user's routing function from `file.py:function`."""
-    file, _, name = text.partition(":")
-    path = Path(folder) / file
-    spec = importlib.util.spec_from_file_location(f"simfunnel_rule_{root_key(str(path))}", path)
-    if spec is None or spec.loader is None:
-        raise RunError(f"the routing rule {text} can't be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise RunError(f"{file} has no function '{name}'")
-    return function  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,19 +48,13 @@ def _case(shop: Workshop, case: Shares | Distribution, drawn: Drawn) -> int:
     if isinstance(case, Distribution):
         return shop.distributions.add(case.settled())
     levels = drawn.levels or ()
-    return shop.distributions.add(_shares_table(case, levels))
+    return shop.distributions.add(_codes(tuple(number(case.of.get(level, 0.0)) for level in levels)))
 
 
-_SHARES: dict[tuple[tuple[float, ...], int], QuantileTable] = {}
-
-
-def _shares_table(case: Shares, levels: tuple[str, ...]) -> QuantileTable:
+@lru_cache(maxsize=1024)
+def _codes(chances: tuple[float, ...]) -> QuantileTable:
     """The table of a category's codes; kept, so that equal ones are packed once."""
-    chances = tuple(number(case.of.get(level, 0.0)) for level in levels)
-    key = (chances, len(levels))
-    if key not in _SHARES:
-        _SHARES[key] = discrete(chances, range(len(levels)))
-    return _SHARES[key]
+    return discrete(chances, range(len(chances)))
 
 
 def source_table(shop: Workshop) -> SourceTable:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from simfunnel import formatting
 from simfunnel.kpis import METRICS
 
+HUGE = 1e15  # more than that is a slip, and must not fill a picture with digits
 SCALES = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
 _UNSEEN = str.maketrans({"\n": " ", "\t": " ", "\r": " "})
 _NAMES = {
@@ -33,23 +35,26 @@ def axis_name(metric: str, currency: str, more: str = "") -> str:
 
 
 def shown(value: float, unit: str, currency: str = "", *, step: float | None = None) -> str:
-    """A number in its unit, to three significant digits; or, on an axis, to as many decimals as its `step` asks for.
+    """A number in its unit, as in every table; or, on an axis, with as many decimals as its `step` asks for.
 
-    >>> shown(2_264_000, "money", "USD"), shown(0.0683, "share"), shown(1116, "prospects"), shown(35.41, "hours")
-    ('2.26M USD', '6.8%', '1,116', '35.4 h')
-    >>> shown(999_999, "money"), shown(2_265_000, "money", step=5000)
-    ('1M', '2.265M')
-    >>> [shown(x, "share", step=0.025) for x in (0, 0.025)]
-    ['0.0%', '2.5%']
+    Hours stay hours here, since those of a column or an axis are to be compared.
+
+    >>> shown(2_264_000, "money", "USD"), shown(0.0683, "share"), shown(1116, "prospects"), shown(62.34, "hours")
+    ('2.26M USD', '6.8%', '1,116', '62.3 h')
+    >>> shown(2_265_000, "money", step=5000), [shown(x, "share", step=0.025) for x in (0, 0.025)]
+    ('2.265M', ['0.0%', '2.5%'])
     """
     if not math.isfinite(value):
         return "–"
-    if unit == "share":
-        decimals = _decimals(step * 100) if step else (0 if value == 0 or abs(value) >= 0.0995 else 1)
-        return _minus(f"{100 * value:.{decimals}f}%")
-    text = _scaled(value, step, from_=1e5 if unit in ("prospects", "hours", "days") else 1e3)
-    suffix = {"money": currency, "hours": "h", "days": "d"}.get(unit, "")
-    return _minus(f"{text} {suffix}".strip())
+    if abs(value) >= HUGE:
+        return _minus(f"{value:.3g}")
+    if unit == "hours":
+        text = f"{_stepped(value, step) if step else formatting.count(value)} h"
+    elif step:
+        text = f"{100 * value:.{_decimals(100 * step)}f}%" if unit == "share" else _stepped(value, step)
+    else:
+        text = formatting.figure(value, unit, currency)
+    return _minus(text)
 
 
 def in_most(low: float, high: float, replications: int, unit: str, currency: str = "") -> str:
@@ -65,18 +70,16 @@ def in_most(low: float, high: float, replications: int, unit: str, currency: str
     return f"in 8 of 10 replications between {shown(low, unit)} and {shown(high, unit, currency)}"
 
 
-def signed(value: float, unit: str, currency: str = "") -> str:
-    """A difference: `+120k USD`; of shares in percentage points.
+def signed(value: float, unit: str) -> str:
+    """A difference: `+120k`; of shares in percentage points.
 
-    >>> signed(-0.0123, "share"), signed(0.12, "share"), signed(7, "prospects")
-    ('−1.2 pp', '+12 pp', '+7')
+    >>> signed(-0.0123, "share"), signed(7, "prospects"), signed(62.34, "hours")
+    ('−1.2 points', '+7', '+62.3 h')
     """
-    if unit == "share" and math.isfinite(value):
-        points = 100 * value
-        text = _minus(f"{points:.0f}" if abs(points) >= 10 else f"{points:.2g}") + " pp"
-    else:
-        text = shown(value, unit, currency)
-    return f"+{text}" if value > 0 else text
+    if unit == "hours" or abs(value) >= HUGE:
+        text = shown(value, unit)
+        return f"+{text}" if value >= 0 else text
+    return _minus(formatting.signed(value, unit))
 
 
 def chance(p: float) -> str:
@@ -100,18 +103,10 @@ def clipped(name: object, most: int = 32) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def _scaled(value: float, step: float | None, from_: float) -> str:
-    size = abs(value) if value == 0 or step else float(f"{abs(value):.3g}")
-    if size >= 1e15:
-        return f"{value:.3g}"
-    scale, letter = next(((s, x) for s, x in SCALES if size >= max(s, from_)), (1.0, ""))
-    if step:
-        return f"{value / scale:,.{_decimals(step / scale)}f}{letter}"
-    if 0 < size < 0.01:
-        return f"{value:.2g}"
-    digits = 0 if size == 0 else max(0, 2 - math.floor(math.log10(size / scale)))
-    text = f"{value / scale:,.{min(digits, 3)}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
+def _stepped(value: float, step: float) -> str:
+    """A number on an axis, with k, M or bn where neighbours are still told apart by few decimals."""
+    scale, letter = next(((s, x) for s, x in SCALES if abs(value) >= s), (1.0, ""))
+    return f"{value / scale:,.{_decimals(step / scale)}f}{letter}"
 
 
 def _decimals(step: float) -> int:
