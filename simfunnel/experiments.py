@@ -59,19 +59,19 @@ def load_experiment(path: str | Path) -> Experiment:
         spec = ExperimentSpec.model_validate(document.tree)
     except ValidationError as error:
         faults += shape_faults(error, document, ExperimentSpec)
-    for k, measure in enumerate(spec.measures if spec else ()):
+    measures, changes = document.tree.get("measures"), document.tree.get("strategies")
+    for k, measure in enumerate(measures if isinstance(measures, list) else []):
         if measure not in kpis.METRICS:
             faults.append(document.fault(("measures", k), not_among(measure, "metric", kpis.METRICS)))
     baseline = _baseline(document, path, faults)
     strategies = {}
-    if baseline and spec:
-        for name, changes in spec.strategies.items():
-            try:
-                strategies[name] = baseline.override(changes, name=name)
-            except InputError as error:
-                faults += [document.fault(("strategies", name, *f.path.split(".")), _said(f)) for f in error.faults]
+    for name, change in changes.items() if baseline and isinstance(changes, Mapping) else ():
+        try:
+            strategies[name] = baseline.override(change if isinstance(change, Mapping) else {}, name=name)
+        except InputError as error:
+            faults += [document.fault(("strategies", name, *f.path.split(".")), _said(f)) for f in error.faults]
     if faults or spec is None or baseline is None:
-        raise InputError(faults)
+        raise InputError(sorted(faults, key=lambda f: (f.file, f.line, f.column)))
     return Experiment(spec, baseline, strategies)
 
 

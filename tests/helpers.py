@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ PLAIN: dict[str, Any] = {
 
 
 def toy(**parts: Any) -> Scenario:
-    """A scenario of one prospect who is lost at once, round the clock from Monday 5 January 2026, with parts replaced."""
+    """A scenario of one prospect who is lost at once, always open from Monday 5 January 2026, with parts replaced."""
     return from_tree(copy.deepcopy({**PLAIN, **parts}))
 
 
@@ -176,23 +176,20 @@ def mean_with_controls(values: Any, controls: Any) -> Estimate:
 def luck_of(records: Records, plan: Plan, scenario: Scenario) -> list[float]:
     """Controls for a model of queues: how far arrivals by source and mean effort by stage were from what is expected.
 
-    Looked at from the warm-up to shortly before the horizon, so that a task that the horizon cuts off is not missed.
+    Looked at from the warm-up to 30 mean efforts before the horizon, so that no task counted is cut off by it.
     Needs sources with a rate and members who work round the clock at the usual pace.
     """
-    first, last = plan.warm_up, plan.days - 0.03 * (plan.days - plan.warm_up)
+    stages = list(scenario.spec.stages.values())
+    longest = max(stage.work.effort.mean() / 24 for stage in stages if stage.work)
+    first, last = plan.warm_up, plan.days - 30 * longest
     people, rows = records.prospects, records.tasks
     found = []
     for k, rate_map in enumerate(plan.sources.rate_map):
         expected = forward(plan.maps, rate_map, last) - forward(plan.maps, rate_map, first)
         came = (people.source == k) & (people.born >= first) & (people.born < last)
         found.append(came.sum() / expected - 1)
-    for s, stage in enumerate(scenario.spec.stages.values()):
+    for s, stage in enumerate(stages):
         if stage.work and not stage.work.effort.is_constant:
             mine = (rows.stage == s) & (rows.begun >= first) & (rows.begun < last)
             found.append(24 * (rows.ended - rows.begun)[mine].mean() / stage.work.effort.mean() - 1)
     return found
-
-
-def normal_parts(values: Mapping[str, tuple[float, float]]) -> float:
-    """The largest |z| of several (estimate minus expected, standard error)."""
-    return max(abs(difference) / se for difference, se in values.values())

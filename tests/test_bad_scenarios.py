@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simfunnel.errors import Fault, InputError
+from simfunnel.plan import compile_plan, settle
 from simfunnel.scenario import from_tree, load, load_text
 from simfunnel.scenario.documents import MAX_BYTES, MAX_DEPTH, parse
 
@@ -273,6 +274,7 @@ def test_junk_anywhere_gives_input_errors_only(path: tuple[Any, ...], junk: Any)
     except InputError:
         return
     assert load_text(scenario.to_yaml(), HERE).spec == scenario.spec
+    compile_plan(settle(scenario.spec, 1, 0))  # whatever passes the checks can be run
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])

@@ -114,12 +114,12 @@ def _differences(ax: Axes, table: pd.DataFrame, rows: list[tuple[str, str]], cur
         ax.hlines(place, row["low"], row["high"], color=colour, lw=2.4)
         ax.plot(row["difference"], place, "o", color=colour, ms=8)
         for words, inches, shade in (
-            (signed(row["difference"], unit), 0.72, INK),
-            (chance(row["prob_better"]), 1.45, FAINT),
+            (signed(row["difference"], unit), 0.95, INK),
+            (chance(row["prob_better"]), 1.65, FAINT),
         ):
             _beside(ax, words, place, inches, shade)
-    _beside(ax, "difference", -0.8, 0.72, FAINT)
-    _beside(ax, "P(better)", -0.8, 1.45, FAINT)
+    _beside(ax, "difference", -0.8, 0.95, FAINT)
+    _beside(ax, "P(better)", -0.8, 1.65, FAINT)
     numbers = table[["difference", "low", "high"]].to_numpy(dtype=float)
     ends = limits(numbers, padding=0.15)
     ax.set_xlim(min(ends[0], -0.08 * ends[1]), max(ends[1], -0.08 * ends[0]))

@@ -49,9 +49,13 @@ def shown(value: float, unit: str, currency: str = "", *, step: float | None = N
     if abs(value) >= HUGE:
         return _minus(f"{value:.3g}")
     if unit == "hours":
-        text = f"{_stepped(value, step) if step else formatting.count(value)} h"
+        text = f"{_stepped(value, step, 1e5) if step else formatting.count(value)} h"
     elif step:
-        text = f"{100 * value:.{_decimals(100 * step)}f}%" if unit == "share" else _stepped(value, step)
+        text = (
+            f"{100 * value:.{_decimals(100 * step)}f}%"
+            if unit == "share"
+            else _stepped(value, step, 1e3 if unit == "money" else 1e5)
+        )
     else:
         text = formatting.figure(value, unit, currency)
     return _minus(text)
@@ -60,7 +64,7 @@ def shown(value: float, unit: str, currency: str = "", *, step: float | None = N
 def in_most(low: float, high: float, replications: int, unit: str, currency: str = "") -> str:
     """What most replications say, for a title; `low` and `high` are P10 and P90.
 
-    >>> in_most(1_764_000, 2_965_000, 60, "money", "USD")
+    >>> in_most(1_764_000, 2_966_000, 60, "money", "USD")
     'in 8 of 10 replications between 1.76M and 2.97M USD'
     """
     if replications == 1:
@@ -103,9 +107,9 @@ def clipped(name: object, most: int = 32) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def _stepped(value: float, step: float) -> str:
-    """A number on an axis, with k, M or bn where neighbours are still told apart by few decimals."""
-    scale, letter = next(((s, x) for s, x in SCALES if abs(value) >= s), (1.0, ""))
+def _stepped(value: float, step: float, least: float) -> str:
+    """A number on an axis; from `least` on with k, M or bn."""
+    scale, letter = next(((s, x) for s, x in SCALES if abs(value) >= max(s, least)), (1.0, ""))
     return f"{value / scale:,.{_decimals(step / scale)}f}{letter}"
 
 

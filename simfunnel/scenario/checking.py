@@ -377,14 +377,14 @@ def _level_problem(name: str, value: Any, drawn: Mapping[str, Drawn | None]) -> 
     if name not in drawn:
         return not_among(name, "attribute", drawn)
     attribute = drawn[name]
-    if attribute is None or isinstance(value, (list, Mapping, bool)) or value is None:
+    if attribute is None or isinstance(value, (list, Mapping)) or value is None:
         return ""  # a fault already
     if attribute.levels is None:
         try:
-            units.middle(units.read_number(value))
+            is_number = isinstance(units.read_number(value), float)
         except ValueError:
-            return f"{name} is a number, '{value}' is none"
-        return ""
+            is_number = False
+        return "" if is_number else f"{name} is a number, '{value}' is none"
     return "" if str(value) in attribute.levels else not_among(value, f"value of {name}", attribute.levels)
 
 

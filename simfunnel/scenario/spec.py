@@ -668,6 +668,13 @@ class Fading(Spec):
     half_life: Duration
     """How long until half of it is left."""
 
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        """Nothing halves at once."""
+        if units.middle(self.half_life) <= 0:
+            raise ValueError("half_life must be above 0")
+        return self
+
 
 class EffectSpec(Spec):
     """What multiplies odds, time, effort, patience, value or arrivals, for whom and when."""

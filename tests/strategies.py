@@ -1,0 +1,161 @@
+"""Random scenarios for hypothesis: small, of every primitive, and never a circle that takes no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from simfunnel.scenario import Scenario, from_tree
+
+STAGES = ("inquiry", "meeting", "quote", "buyer")
+ENDS = ("lost", "gone")
+START = "2026-03-05"  # a Thursday
+DAYS = ("2026-03-05", "2026-03-06", "2026-03-08", "2026-03-10", "2026-03-30")
+
+CALENDARS: tuple[Any, ...] = (
+    "always",
+    {"days": "Mon-Fri", "hours": "09:00-17:00"},
+    {"days": "Mon-Sat", "hours": "08:30-12:00, 13:00-24:00", "holidays": ["2026-03-06", "2026-03-09"]},
+)
+HORIZONS = ("6 h", "1 day", "2.5 days", "10 days", "5 weeks")
+SOME_TIME: tuple[Any, ...] = (
+    "12 h",
+    {"exponential": "2 days"},
+    {"gamma": {"mean": "1 day", "cv": 0.5}},
+    {"uniform": {"low": "6 h", "high": "3 days"}},
+)
+NONE = "none"  # hypothesis shrinks toward the first of a choice
+EFFORTS: tuple[Any, ...] = ("1 h", 0, {"exponential": "2 h"}, {"lognormal": {"mean": "5 h", "cv": 1}})
+
+
+def pick(*choices: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(choices)
+
+
+def maybe(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A map with this key, or an empty one."""
+    return st.one_of(st.just({}), st.builds(lambda value: {key: value}, values))
+
+
+@st.composite
+def joined(draw: st.DrawFn, *parts: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    """Several maps as one."""
+    return {key: value for part in parts for key, value in draw(part).items()}
+
+
+WHO = pick({}, {"segment": "small"}, {"source": "inbound"}, {"seats": "over 2"})
+
+SOURCES = {
+    "inbound": joined(
+        st.builds(
+            lambda rate: {"rate": rate},
+            pick("3 per day", "40 per week", "5 per working day", {"2026-03-06": "0.5 per day", "2026-03-09": "6 per day"}),
+        ),
+        maybe("weekday", st.just({"Sat": "x0.2", "Sun": "x0"})),
+        maybe("cost", pick("85 each", "2000 per month", 100)),
+    ),
+    "fair": st.builds(lambda at, size: {"at": at, "size": size}, pick(*DAYS), st.integers(0, 12)),
+    "open": st.builds(
+        lambda rows: {"deals": [{"id": f"D{k}", **row} for k, row in enumerate(rows)]},
+        st.lists(
+            joined(
+                st.builds(lambda stage: {"stage": stage}, pick(*STAGES)),
+                maybe("age", pick("1 day", "30 days")),
+                maybe("value", st.just("5k")),
+            ),
+            max_size=4,
+        ),
+    ),
+}
+
+MEMBER = joined(
+    maybe("skill", pick(1.5, 0.5)),
+    maybe("hired", pick("2026-03-01", "2026-03-07")),
+    maybe("leaves", pick("2026-03-06", "2026-03-09", "2026-03-12")),
+    maybe("ramp", pick("3 days")),
+    maybe("calendar", pick(*CALENDARS)),
+    maybe("only", WHO),
+)
+TEAM = joined(
+    st.one_of(
+        st.builds(lambda size: {"size": size}, st.integers(0, 3)),
+        st.builds(lambda members: {"members": members}, st.lists(MEMBER, min_size=1, max_size=3)),
+    ),
+    maybe(
+        "serves",
+        pick("newest first", "highest value first", {"first": [{"segment": "small"}, {"source": "fair"}]}),
+    ),
+    maybe("ownership", st.just("owner")),
+    maybe("selling_time", pick("50%")),
+)
+
+
+@st.composite
+def stage(draw: st.DrawFn, s: int) -> dict[str, Any]:
+    """The s-th stage: exits forward may take no time, exits back or to itself take some."""
+    later = [*STAGES[s + 1 :], *ENDS]
+    found: dict[str, Any] = {"exits": {}}
+    forward = draw(st.lists(pick(*later), unique=True, max_size=2))
+    backward = draw(st.lists(pick(*STAGES[: s + 1]), unique=True, max_size=1))
+    for goal in [*forward, *backward]:
+        times = SOME_TIME if goal in backward else (0, *SOME_TIME)
+        found["exits"][goal] = {"chance": 1 / (len(forward) + len(backward)), "after": draw(pick(*times))}
+        if goal in forward and draw(st.booleans()):
+            found["exits"][goal]["set"] = {"segment": "large", "seats": 9}
+    if draw(st.booleans()):
+        found["work"] = draw(
+            joined(
+                st.builds(lambda team, effort: {"team": team, "effort": effort}, pick("one", "two"), pick(*EFFORTS)),
+                maybe("touches", st.integers(2, 3)),
+                maybe("every", pick("4 h", {"exponential": "1 day"})),
+                maybe("patience", pick("3 h", {"exponential": "1 day"})),
+                maybe("gives_up", pick(*later)),
+                maybe("cost", st.just(2)),
+            )
+        )
+    found |= draw(maybe("limit", st.builds(lambda after, to: {"after": after, "to": to}, pick(0, *SOME_TIME), pick(*later))))
+    found |= draw(maybe("route", st.builds(lambda when, to: [{"when": when, "to": to}], WHO, pick(*later))))
+    found |= draw(maybe("cost_per_day", st.just(1)))
+    return found
+
+
+REFERS = joined(
+    st.builds(lambda number, after: {"number": number, "after": after, "source": "referral"}, pick(1, {"poisson": 0.5}), pick(*SOME_TIME)),
+    maybe("every", pick("3 days", {"exponential": "4 days"})),
+    maybe("reward", st.just(50)),
+)
+EFFECT = st.one_of(
+    st.builds(lambda when, factor: {"when": when, "time": factor}, WHO, pick("x0.5", "x2", "x0")),
+    st.builds(lambda when, factor: {"when": when, "effort": factor, "patience": factor}, WHO, pick("x0.5", "x2")),
+    st.builds(lambda when: {"when": when, "value": "x3"}, WHO),
+    st.just({"arrivals": "x2", "fades": {"from": "2026-03-07", "half_life": "1 day"}}),
+)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> dict[str, Any]:
+    """A scenario as a tree."""
+    sources = {name: draw(source) for name, source in SOURCES.items() if draw(st.booleans())}
+    sources["referral"] = {}
+    stages = {name: draw(stage(s)) for s, name in enumerate(STAGES)}
+    stages["buyer"] |= {"books": "value", "term": "10 days", "cash": "20% of value", "cost": 1}
+    if draw(st.booleans()):
+        stages["buyer"]["refers"] = draw(REFERS)
+    return {
+        "name": "random",
+        "start": START,
+        "horizon": draw(pick(*HORIZONS)),
+        "calendar": draw(pick(*CALENDARS)),
+        "attributes": {"segment": {"small": "60%", "large": "40%"}, "seats": {"poisson": 2}},
+        "sources": sources,
+        "value": {"lognormal": {"median": 1000, "p90": 5000}},
+        "teams": {"one": draw(TEAM), "two": draw(TEAM)},
+        "stages": stages,
+        "effects": draw(st.lists(EFFECT, max_size=2)),
+    }
+
+
+def scenarios() -> st.SearchStrategy[Scenario]:
+    """Random scenarios, read and checked."""
+    return trees().map(from_tree)

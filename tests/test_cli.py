@@ -1,0 +1,223 @@
+"""The commands from the outside: what they print, what they leave behind, and their exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from simfunnel.cli import main
+
+ROOT = Path(__file__).parents[1]
+TINY = """
+name: Tiny
+start: 2026-10-01
+horizon: 2 quarters
+attributes: {size: {small: 80%, large: 20%}}
+sources: {web: {rate: 2 per day}}
+value: 1000
+teams: {sellers: {size: 2}}
+stages:
+  open:
+    work: {team: sellers, effort: 3 h}
+    exits:
+      won: {chance: 40%, after: {exponential: 10 days}}
+      lost: {after: {exponential: 10 days}}
+  won: {books: value}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder with a scenario and a variant of it, in which commands run."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    Path("more.yaml").write_text("extends: tiny.yaml\nname: More\noverride: {teams: {sellers: {size: 3}}}\n")
+    return tmp_path
+
+
+def outside(*arguments, **options):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "simfunnel", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, **options)
+
+
+def test_run_prints_a_table_and_writes_a_folder(folder, capsys):
+    assert main(["run", "tiny.yaml", "-n", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "2026Q4" in shown
+    assert "bookings" in shown
+    written = Path("runs/tiny")
+    assert {p.name for p in (written / "pictures").iterdir()} >= {"fan.png", "fan.svg", "funnel.png", "teams.png"}
+    manifest = json.loads((written / "manifest.json").read_text())
+    assert manifest["seed"] == 1
+    assert manifest["replications"] == 3
+    kpis = pd.read_csv(written / "tables" / "kpis.csv")
+    assert set(kpis["replication"]) == {0, 1, 2}
+
+
+def test_run_prints_one_json_object_and_then_writes_nothing(folder, capsys):
+    assert main(["run", "tiny.yaml", "-n", "3", "--seed", "7", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["scenario"], found["seed"], found["replications"]) == ("Tiny", 7, 3)
+    first = found["results"][0]
+    assert set(first) == {"metric", "period", "mean", "sd", "quantiles"}
+    assert set(first["quantiles"]) == {"0.1", "0.5", "0.9"}
+    assert not Path("runs").exists()
+
+
+def test_the_log_holds_every_move_the_same_bytes_with_one_and_two_workers(folder):
+    assert main(["run", "tiny.yaml", "-n", "8", "--workers", "1", "--log", "one.csv", "--json"]) == 0
+    assert main(["run", "tiny.yaml", "-n", "8", "--workers", "2", "--log", "two.csv", "--json"]) == 0
+    assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
+    log = pd.read_csv("one.csv")
+    assert list(log.columns) == ["replication", "time", "prospect", "from", "to", "member", "value"]
+    assert set(log["to"]) == {"open", "won", "lost"}
+
+
+def test_run_groups_by_an_attribute(folder):
+    assert main(["run", "tiny.yaml", "-n", "2", "--by", "size", "-o", "out"]) == 0
+    grouped = pd.read_csv("out/tables/grouped.csv")
+    assert set(grouped["group"]) == {"small", "large"}
+    total = pd.read_csv("out/tables/kpis.csv").query("metric == 'wins' and unit == 'all'")["value"].sum()
+    assert grouped.query("metric == 'wins' and unit == 'all'")["value"].sum() == total
+
+
+def test_compare_gives_differences_and_a_picture(folder, capsys):
+    assert main(["compare", "tiny.yaml", "more.yaml", "-n", "3"]) == 0
+    assert "P(better)" in capsys.readouterr().out
+    assert Path("runs/tiny-compared/pictures/comparison.png").is_file()
+    assert main(["compare", "tiny.yaml", "more.yaml", "-n", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["results"][0]
+    assert {"baseline", "alternative", "difference", "low", "high", "prob_better"} <= set(found)
+
+
+def test_an_experiment_shows_every_strategy(folder, capsys):
+    Path("strategies.yaml").write_text(
+        "name: Which?\nbaseline: tiny.yaml\nreplications: 3\nmeasures: [wins, wait]\n"
+        "strategies:\n  three: {teams: {sellers: {size: 3}}}\n  one: {teams: {sellers: {size: 1}}}\n"
+    )
+    assert main(["experiment", "strategies.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "three" in shown
+    assert "wait" in shown
+    assert "bookings" not in shown
+    assert Path("runs/strategies/pictures/comparison.svg").is_file()
+
+
+def test_every_fault_of_an_experiment_is_told(folder, capsys):
+    Path("bad.yaml").write_text(
+        "name: Bad\nbaseline: tiny.yaml\nmeasures: [winz]\nreplication: 3\n"
+        "strategies:\n  a: {teams: {sellers: {sise: 3}}}\n  b: {stages: {open: {work: {effort: 2 days}}}}\n"
+    )
+    assert main(["experiment", "bad.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "bad.yaml:3:12" in said
+    assert "Did you mean 'wins'?" in said
+    assert "bad.yaml:4:1" in said
+
+
+def test_init_fit_forecast_and_compare_follow_one_another(folder, capsys):
+    assert main(["init", "mine"]) == 0
+    assert main(["check", "mine/scenario.yaml", "mine/truth.yaml"]) == 0
+    assert main(["fit", "mine/deals.csv", "--as-of", "2026-09-30", "-o", "mine/model.yaml"]) == 0
+    forecast = ["forecast", "mine/model.yaml", "--deals", "mine/deals.csv", "--as-of", "2026-09-30"]
+    capsys.readouterr()
+    assert main([*forecast, "-n", "5", "--target", "500k", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["as_of"] == "2026-09-30"
+    assert set(found["prob_target"]) == {"2026Q4", "2027Q1"}
+    assert {r["part"] for r in found["results"]} == {"open deals", "not yet created", "total"}
+    assert main([*forecast, "-n", "3"]) == 0
+    deals = pd.read_csv("runs/model-forecast/tables/deals.csv")
+    assert len(deals) == (pd.read_csv("mine/deals.csv")["stage"] == "Open").sum()
+    more = "extends: model.yaml\nname: Two more\noverride: {teams: {sellers: {members: {Eva: {}, Finn: {}}}}}\n"
+    Path("mine/more.yaml").write_text(more)
+    assert main(["compare", "mine/model.yaml", "mine/more.yaml", "-n", "2", "--json"]) == 0
+
+
+def test_init_overwrites_nothing(folder, capsys):
+    assert main(["init", "mine"]) == 0
+    before = Path("mine/deals.csv").read_bytes()
+    assert main(["init", "mine"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert Path("mine/deals.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "missing.yaml"], "no such file"),
+        (["run", "tiny.yaml", "-n", "0"], "replications must be"),
+        (["run", "tiny.yaml", "--seed", "-1"], "a seed must be"),
+        (["run", "tiny.yaml", "-n", "1", "--by", "sise"], "Did you mean 'size'?"),
+        (["run", "tiny.yaml", "-o", "tiny.yaml"], "is a file"),
+        (["compare", "tiny.yaml", "gone.yaml"], "no such file"),
+        (["compare", "tiny.yaml", "more.yaml", "--precision", "two"], "--precision: 'two' is no chance"),
+        (["forecast", "tiny.yaml", "--target", "lots"], "--target: 'lots' is no amount"),
+        (["forecast", "tiny.yaml", "--quarters", "0"], "quarters must be"),
+        (["fit", "missing.csv", "-o", "model.yaml"], "missing.csv"),
+        (["fit", "tiny.yaml", "-o", "model.yaml"], "tiny.yaml"),
+        (["check", "more.yaml", "gone.yaml"], "no such file"),
+        (["forecats", "tiny.yaml"], "forecast"),
+        (["run", "tiny.yaml", "--replicatons", "3"], "--replicat"),
+    ],
+)
+def test_bad_input_ends_with_2_one_message_and_nothing_written(folder, capsys, arguments, words):
+    before = {p.name for p in folder.iterdir()}
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert words in out + err
+    assert "Traceback" not in out + err
+    assert {p.name for p in folder.iterdir()} == before
+
+
+def test_a_circle_that_takes_no_time_ends_with_1_and_says_so(folder, capsys):
+    Path("rule.py").write_text("def back_and_forth(facts):\n    return 'b' if facts['stage'] == 'a' else 'a'\n")
+    stage = "{route: {python: rule.py:back_and_forth}}"
+    head = TINY.partition("teams:")[0]
+    Path("circle.yaml").write_text(f"{head}stages:\n  a: {stage}\n  b: {stage}\n")
+    assert main(["run", "circle.yaml", "-n", "1"]) == 1
+    assert "a circle that takes no time" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_schema_is_json(folder, capsys):
+    assert main(["schema"]) == 0
+    assert "stages" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_the_module_is_the_command():
+    done = outside("run", "no.yaml")
+    assert done.returncode == 2
+    assert "no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_keeps_the_replications_that_are_done(folder):
+    scenario = str(folder / "tiny.yaml")
+    command = [sys.executable, "-m", "simfunnel", "run", scenario, "-n", "2000", "--workers", "1", "-o", str(folder / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stderr is not None
+    first = process.stderr.readline()  # the first tenth is done
+    assert "of 2000" in first
+    time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "interrupted after" in err
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert 200 <= manifest["replications"] < 2000
+    assert f"{manifest['replications']} replications" in out
+
+
+def test_help_is_quick_to_read_and_names_every_command():
+    done = outside("--help")
+    assert done.returncode == 0
+    for command in ("init", "check", "run", "compare", "experiment", "fit", "forecast", "schema"):
+        assert command in done.stdout
