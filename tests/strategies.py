@@ -25,7 +25,6 @@ SOME_TIME: tuple[Any, ...] = (
     {"gamma": {"mean": "1 day", "cv": 0.5}},
     {"uniform": {"low": "6 h", "high": "3 days"}},
 )
-NONE = "none"  # hypothesis shrinks toward the first of a choice
 EFFORTS: tuple[Any, ...] = ("1 h", 0, {"exponential": "2 h"}, {"lognormal": {"mean": "5 h", "cv": 1}})
 
 
@@ -50,7 +49,12 @@ SOURCES = {
     "inbound": joined(
         st.builds(
             lambda rate: {"rate": rate},
-            pick("3 per day", "40 per week", "5 per working day", {"2026-03-06": "0.5 per day", "2026-03-09": "6 per day"}),
+            pick(
+                "3 per day",
+                "40 per week",
+                "5 per working day",
+                {"2026-03-06": "0.5 per day", "2026-03-09": "6 per day"},
+            ),
         ),
         maybe("weekday", st.just({"Sat": "x0.2", "Sun": "x0"})),
         maybe("cost", pick("85 each", "2000 per month", 100)),
@@ -71,8 +75,8 @@ SOURCES = {
 
 MEMBER = joined(
     maybe("skill", pick(1.5, 0.5)),
-    maybe("hired", pick("2026-03-01", "2026-03-07")),
-    maybe("leaves", pick("2026-03-06", "2026-03-09", "2026-03-12")),
+    pick({}, {"hired": "2026-03-01"}, {"hired": "2026-03-07"}, {"hired": "2026-03-07", "leaves": "2026-03-11"}),
+    pick({}, {"leaves": "2026-03-09"}, {"leaves": "2026-03-12"}),
     maybe("ramp", pick("3 days")),
     maybe("calendar", pick(*CALENDARS)),
     maybe("only", WHO),
@@ -114,14 +118,20 @@ def stage(draw: st.DrawFn, s: int) -> dict[str, Any]:
                 maybe("cost", st.just(2)),
             )
         )
-    found |= draw(maybe("limit", st.builds(lambda after, to: {"after": after, "to": to}, pick(0, *SOME_TIME), pick(*later))))
+    found |= draw(
+        maybe("limit", st.builds(lambda after, to: {"after": after, "to": to}, pick(0, *SOME_TIME), pick(*later)))
+    )
     found |= draw(maybe("route", st.builds(lambda when, to: [{"when": when, "to": to}], WHO, pick(*later))))
     found |= draw(maybe("cost_per_day", st.just(1)))
     return found
 
 
 REFERS = joined(
-    st.builds(lambda number, after: {"number": number, "after": after, "source": "referral"}, pick(1, {"poisson": 0.5}), pick(*SOME_TIME)),
+    st.builds(
+        lambda number, after: {"number": number, "after": after, "source": "referral"},
+        pick(1, {"poisson": 0.5}),
+        pick(*SOME_TIME),
+    ),
     maybe("every", pick("3 days", {"exponential": "4 days"})),
     maybe("reward", st.just(50)),
 )
@@ -136,8 +146,7 @@ EFFECT = st.one_of(
 @st.composite
 def trees(draw: st.DrawFn) -> dict[str, Any]:
     """A scenario as a tree."""
-    sources = {name: draw(source) for name, source in SOURCES.items() if draw(st.booleans())}
-    sources["referral"] = {}
+    sources = {name: draw(source) for name, source in SOURCES.items()} | {"referral": {}}
     stages = {name: draw(stage(s)) for s, name in enumerate(STAGES)}
     stages["buyer"] |= {"books": "value", "term": "10 days", "cash": "20% of value", "cost": 1}
     if draw(st.booleans()):

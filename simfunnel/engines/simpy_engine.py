@@ -6,9 +6,13 @@ which it was scheduled; then teams hand out work (`teams`); then patience and li
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,7 +99,11 @@ class Replication:
         self.work_map = plan.members.work_map.tolist()
         self.leaves = plan.members.leaves.tolist()
         self.teams = [Team(self, t) for t in range(len(plan.team_names))]
+        self.stages, self.exits, self.sources, self.drawn, self.referrals, self.purposes = map(
+            _listed, (plan.stages, plan.exits, plan.sources, plan.drawn, plan.referrals, plan.purposes)
+        )
         self.has_effects = (np.diff(plan.effects.slot_start) > 0).tolist()
+        self.on_entry = [_money_on_entry(plan, s) for s in range(plan.n_stages)]
         self.rules = [Rule(plan, text) if text else None for text in plan.stages.plugin]
         self.log = Collector(len(plan.attribute_names))
         self.referred_in_all = 0
@@ -152,11 +160,11 @@ class Replication:
     def stream(self, source: int) -> Life:
         """Prospects along a rate: unit exponential gaps through the inverse of the cumulative rate."""
         plan = self.plan
-        key, what = int(plan.sources.key[source]), purpose("arrival")
+        key, what = self.sources.key[source], purpose("arrival")
         total, number = 0.0, 0
         while True:
             total += unit_exponential(uniform(self.seed, self.replication, key, what, number))
-            time = backward(plan.maps, plan.sources.rate_map[source], total)
+            time = backward(plan.maps, self.sources.rate_map[source], total)
             if time >= plan.days:
                 return
             yield self.env.timeout(max(0.0, time - self.env.now))
@@ -165,13 +173,13 @@ class Replication:
 
     def whole_list(self, source: int) -> Life:
         """A list of prospects, all at one instant."""
-        yield self.env.timeout(max(0.0, float(self.plan.sources.at[source])))
-        for number in range(int(self.plan.sources.size[source])):
+        yield self.env.timeout(max(0.0, self.sources.at[source]))
+        for number in range(self.sources.size[source]):
             self.comes(source, number)
 
     def comes(self, source: int, number: int) -> None:
         """The `number`-th prospect of a source comes."""
-        sources = self.plan.sources
+        sources = self.sources
         prospect = self.born(source, child_key(int(sources.key[source]), purpose("prospect"), number))
         self.env.process(self.live(prospect, int(sources.enters[source])))
 
@@ -205,12 +213,12 @@ class Replication:
         row = (key, source, number, int(facts[GENERATION]), self.env.now, float(facts[VALUE]), deal)
         self.log.prospects.append(row)
         self.log.attributes.append(facts[len(FACTS) :].copy())
-        self.pay(prospect, NOWHERE, SOURCE_COST, float(plan.sources.cost_each[source]))
+        self.pay(prospect, NOWHERE, SOURCE_COST, self.sources.cost_each[source])
         return prospect
 
     def _draw_attributes(self, prospect: Prospect, deal: int) -> None:
         plan, facts = self.plan, prospect.facts
-        drawn, deals = plan.drawn, plan.deals
+        drawn, deals = self.drawn, plan.deals
         for a in range(len(drawn.fact)):
             place = int(drawn.fact[a])
             is_value = place == VALUE
@@ -246,7 +254,7 @@ class Replication:
 
     def stay(self, p: Prospect, s: int, age: float, *, opened: bool) -> Generator[simpy.Event, Any, Leaving]:
         """One stay in a stage: the goal and the cause of leaving. `age` is how long a deal has been there already."""
-        stages, now = self.plan.stages, self.env.now
+        stages, now = self.stages, self.env.now
         visit = p.visits[s]
         p.visits[s] += 1
         p.facts[STAGE], p.facts[VISITS] = s, visit
@@ -260,7 +268,7 @@ class Replication:
             self.refer(p, s, rule, visit, now - age, 0)
         deadline = math.inf
         if stages.limit[s] != NOWHERE:
-            u = self.draw(p, int(self.plan.purposes.limit[s]), visit)
+            u = self.draw(p, self.purposes.limit[s], visit)
             deadline = now - age + quantile_beyond(self.plan.tables, stages.limit[s], age, u) if age else (
                 now + quantile(self.plan.tables, stages.limit[s], u)
             )  # fmt: skip
@@ -278,12 +286,12 @@ class Replication:
         e, wait = self.choose_exit(p, s, visit, age)
         if now + wait <= deadline and wait < math.inf:
             yield self.env.timeout(wait)
-            for k in range(plan.exits.set_start[e], plan.exits.set_start[e + 1]):
-                p.facts[plan.exits.set_fact[k]] = plan.exits.set_value[k]
-            return int(plan.exits.to[e]), EXITED
+            for k in range(self.exits.set_start[e], self.exits.set_start[e + 1]):
+                p.facts[self.exits.set_fact[k]] = self.exits.set_value[k]
+            return self.exits.to[e], EXITED
         if deadline < math.inf:
             yield self.env.timeout(max(0.0, deadline - now))
-            return int(plan.stages.limit_to[s]), LIMITED
+            return self.stages.limit_to[s], LIMITED
         yield self.env.event()  # for ever
         raise AssertionError("nobody comes back from here")
 
@@ -294,29 +302,29 @@ class Replication:
         age, and the time is drawn from what is beyond it.
         """
         plan, slots = self.plan, self.plan.slots
-        first, last = int(plan.stages.exit_start[s]), int(plan.stages.exit_start[s + 1])
+        first, last = self.stages.exit_start[s], self.stages.exit_start[s + 1]
         skill = self.skill(p, s)
         weights = np.empty(last - first)
         for e in range(first, last):
-            weight = float(plan.exits.chance[e]) * self.factor(slots.odds(e), p)
-            if plan.exits.forward[e]:
+            weight = self.exits.chance[e] * self.factor(slots.odds(e), p)
+            if self.exits.forward[e]:
                 weight *= skill
-            if age and plan.exits.to[e] != NOWHERE:
+            if age and self.exits.to[e] != NOWHERE:
                 stretch = self.factor(slots.time(e), p)
-                weight *= survival(plan.tables, plan.exits.after[e], age / stretch) if stretch > 0.0 else 0.0
+                weight *= survival(plan.tables, self.exits.after[e], age / stretch) if stretch > 0.0 else 0.0
             weights[e - first] = weight
-        k = choose(weights, self.draw(p, int(plan.purposes.choice[s]), visit))
-        if k < 0 or plan.exits.to[first + k] == NOWHERE:
+        k = choose(weights, self.draw(p, self.purposes.choice[s], visit))
+        if k < 0 or self.exits.to[first + k] == NOWHERE:
             return NOWHERE, math.inf
         e = first + k
-        u, stretch = self.draw(p, int(plan.purposes.after[e]), visit), self.factor(slots.time(e), p)
+        u, stretch = self.draw(p, self.purposes.after[e], visit), self.factor(slots.time(e), p)
         if age:
-            return e, max(0.0, quantile_beyond(plan.tables, plan.exits.after[e], age / stretch, u) * stretch - age)
-        return e, quantile(plan.tables, plan.exits.after[e], u) * stretch
+            return e, max(0.0, quantile_beyond(plan.tables, self.exits.after[e], age / stretch, u) * stretch - age)
+        return e, quantile(plan.tables, self.exits.after[e], u) * stretch
 
     def skill(self, p: Prospect, s: int) -> float:
         """The skill of the member who has worked on a prospect in this stage; 1 where nobody has."""
-        plan, team, member = self.plan, int(self.plan.stages.team[s]), int(p.facts[MEMBER])
+        plan, team, member = self.plan, self.stages.team[s], int(p.facts[MEMBER])
         if team == NOWHERE or not plan.teams.member_start[team] <= member < plan.teams.member_start[team + 1]:
             return 1.0
         return float(plan.members.skill[member])
@@ -325,7 +333,7 @@ class Replication:
         self, p: Prospect, s: int, visit: int, deadline: float
     ) -> Generator[simpy.Event, Any, Leaving | None]:
         """All touches of a stage; the goal and the cause where the prospect leaves before they are done."""
-        stages, purposes = self.plan.stages, self.plan.purposes
+        stages, purposes = self.stages, self.purposes
         team = self.teams[stages.team[s]]
         touches = int(stages.touches[s])
         for touch in range(touches):
@@ -345,7 +353,7 @@ class Replication:
             if self.env.now >= deadline:
                 return int(stages.limit_to[s]), LIMITED
             if touch < touches - 1:
-                gap = self.sample(stages.every[s], p, int(purposes.every[s]), index)
+                gap = self.sample(stages.every[s], p, purposes.every[s], index)
                 if self.env.now + gap > deadline:
                     yield self.env.timeout(deadline - self.env.now)
                     return int(stages.limit_to[s]), LIMITED
@@ -354,10 +362,10 @@ class Replication:
 
     def patience(self, p: Prospect, s: int, index: int, deadline: float) -> tuple[float, int]:
         """Until when a prospect waits for a member, and what it means when that time runs out."""
-        distribution = int(self.plan.stages.patience[s])
+        distribution = self.stages.patience[s]
         if distribution == NOWHERE:
             return deadline, OUT_OF_TIME
-        patience = self.sample(distribution, p, int(self.plan.purposes.patience[s]), index)
+        patience = self.sample(distribution, p, self.purposes.patience[s], index)
         until = self.env.now + patience * self.factor(self.plan.slots.patience(s), p)
         return (until, GAVE_UP) if until <= deadline else (deadline, OUT_OF_TIME)
 
@@ -370,11 +378,11 @@ class Replication:
         p.owners.setdefault(team.number, member)
         if team.owned and self.leaves[p.owners[team.number]] <= now:
             p.owners[team.number] = member
-        hours = self.sample(plan.stages.effort[s], p, int(plan.purposes.effort[s]), index)
+        hours = self.sample(self.stages.effort[s], p, self.purposes.effort[s], index)
         hours *= self.factor(plan.slots.effort(s), p)
         ends = work_end(plan.maps, self.work_map[member], now, hours)
         self._note_task(ticket, team.number, now, ends)
-        self.pay(p, s, TOUCH_COST, float(plan.stages.touch_cost[s]))
+        self.pay(p, s, TOUCH_COST, self.stages.touch_cost[s])
         yield self.env.timeout(ends - now)
         p.facts[TOUCHES] += 1.0
         team.release(member)
@@ -383,11 +391,9 @@ class Replication:
 
     def enter(self, p: Prospect, s: int) -> None:
         """Book, receive and spend; pay the reward of one who becomes a customer."""
-        stages, value = self.plan.stages, float(p.facts[VALUE])
-        for kind, amounts in ((BOOKED, stages.books), (PAID, stages.cash), (STAGE_COST, stages.cost)):
-            fixed, share = amounts[s]
-            self.pay(p, s, kind, float(fixed + share * value))
-        if stages.customer[s] and p.reward:
+        for kind, fixed, share in self.on_entry[s]:
+            self.pay(p, s, kind, fixed + share * float(p.facts[VALUE]))
+        if p.reward and self.stages.customer[s]:
             self.pay(p, s, REWARD, p.reward)
             p.reward = 0.0
 
@@ -403,7 +409,7 @@ class Replication:
         if rule is not None:
             self.look(p)
             return rule.place_for(p)
-        for r in range(plan.stages.route_start[s], plan.stages.route_start[s + 1]):
+        for r in range(self.stages.route_start[s], self.stages.route_start[s + 1]):
             self.look(p)
             if holds(plan.conditions, plan.routes.predicate[r], p.facts):
                 return int(plan.routes.to[r])
@@ -411,19 +417,19 @@ class Replication:
 
     def refer(self, p: Prospect, s: int, rule: int, visit: int, entered: float, round_: int) -> None:
         """Bring the new prospects of one round, which began at `entered`; rounds go on while the prospect stays."""
-        plan, purposes, now = self.plan, self.plan.purposes, self.env.now
-        referrals, here = plan.referrals, p.visits[s]
+        plan, purposes, now = self.plan, self.purposes, self.env.now
+        referrals, here = self.referrals, p.visits[s]
         while True:
-            number = self.sample(referrals.number[rule], p, int(purposes.number[rule]), VISIT * visit + round_)
+            number = self.sample(referrals.number[rule], p, purposes.number[rule], VISIT * visit + round_)
             for _ in range(int(number)):
                 child = p.children.get(rule, 0)
                 p.children[rule] = child + 1
-                comes = entered + self.sample(referrals.after[rule], p, int(purposes.child_after[rule]), child)
+                comes = entered + self.sample(referrals.after[rule], p, purposes.child_after[rule], child)
                 if comes >= now:
                     self.wake(comes - now, AT_ONCE, partial(self.referred, p, rule, child))
             if referrals.every[rule] == NOWHERE:
                 return
-            entered += self.sample(referrals.every[rule], p, int(purposes.round[rule]), VISIT * visit + round_)
+            entered += self.sample(referrals.every[rule], p, purposes.round[rule], VISIT * visit + round_)
             round_ += 1
             if entered > now:
                 break
@@ -439,11 +445,11 @@ class Replication:
     def referred(self, parent: Prospect, rule: int, child: int) -> None:
         """One referred prospect comes."""
         plan = self.plan
-        source = int(plan.referrals.source[rule])
-        key = child_key(parent.key, int(plan.purposes.child[rule]), child)
-        prospect = self.born(source, key, parent=parent, reward=float(plan.referrals.reward[rule]))
+        source = self.referrals.source[rule]
+        key = child_key(parent.key, self.purposes.child[rule], child)
+        prospect = self.born(source, key, parent=parent, reward=self.referrals.reward[rule])
         self._check_chain(source)
-        self.env.process(self.live(prospect, int(plan.sources.enters[source])))
+        self.env.process(self.live(prospect, self.sources.enters[source]))
 
     def _check_chain(self, source: int) -> None:
         """Stop a chain of referrals that fills the memory."""
@@ -477,9 +483,33 @@ class Replication:
         )
 
 
+def _listed(table: Any) -> Any:
+    """A table of a plan with lists for arrays, which plain Python reads faster."""
+    columns = {f.name: getattr(table, f.name) for f in fields(table)}
+    return SimpleNamespace(**{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in columns.items()})
+
+
+def _money_on_entry(plan: Plan, s: int) -> list[tuple[int, float, float]]:
+    """What entering a stage books, brings and costs: kind, fixed amount, share of the value."""
+    kinds = ((BOOKED, plan.stages.books), (PAID, plan.stages.cash), (STAGE_COST, plan.stages.cost))
+    return [(kind, float(of[s][0]), float(of[s][1])) for kind, of in kinds if of[s].any()]
+
+
+@contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    """Look for circles of garbage rarely: events and processes are freed without it, and looking took a third of a run."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def run(plan: Plan, seed: int, replication: int) -> Records:
     """Run one replication of a plan. Raises RunError where the model can't go on."""
-    return Replication(plan, seed, replication).run()
+    with _rare_garbage_collection():
+        return Replication(plan, seed, replication).run()
 
 
 def _count_of_events(env: simpy.Environment) -> int:

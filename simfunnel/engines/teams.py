@@ -116,7 +116,7 @@ class Team:
         """Give waiting tickets, in their order, to free members within their hours; longest idle first."""
         self.called = False
         now = self.run.now
-        opens = {m: self._opens(m, now) for m in self.free} if self.waiting else {}
+        opens = self._openings(now) if self.waiting else {}
         able = [m for m in self.free if opens.get(m) == now]
         k = 0
         while able and k < len(self.waiting):
@@ -136,10 +136,12 @@ class Team:
         self.fresh.clear()
         self._wake_when_someone_can(opens, now)
 
-    def _opens(self, member: int, now: float) -> float:
-        """When a free member next works; never after leaving."""
-        begins: float = opening(self.run.plan.maps, self.run.work_map[member], now)
-        return begins if begins < self.run.leaves[member] else math.inf
+    def _openings(self, now: float) -> dict[int, float]:
+        """When each free member next works; never after leaving."""
+        run = self.run
+        by_map = {k: float(opening(run.plan.maps, k, now)) for k in {run.work_map[m] for m in self.free}}
+        begins = ((m, by_map[run.work_map[m]]) for m in self.free)
+        return {m: t if t < run.leaves[m] else math.inf for m, t in begins}
 
     def _member_for(self, prospect: Prospect, able: list[int]) -> int:
         """The member of those able who may serve this prospect: its owner, or anyone whom it suits."""

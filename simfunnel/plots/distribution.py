@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from simfunnel.plots.extract import Distribution
 from simfunnel.plots.style import BAR, INK, RED, SKY, empty, label_axis, limits
-from simfunnel.plots.words import axis_name, shown, unit_of
+from simfunnel.plots.words import axis_name, how_many, shown, unit_of
 
 FAR = 2.0  # a target further off than so many widths of the bars is named, not drawn: it would press them into a corner
 
@@ -42,7 +42,7 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
     near = _is_near(found)
     _bars(ax, found, [found.target] if found.target is not None and near else [])
     if found.target is not None and found.reached is not None:
-        words = f"target {shown(found.target, unit)}: reached in {shown(found.reached, 'share')} of the replications"
+        words = f"target {shown(found.target, unit)}: reached in {how_many(found.reached)} of the replications"
         if near:
             marks.append(Mark(found.target, words, row=2, colour=RED, dashes=(0, (5, 3))))
         else:

@@ -85,7 +85,7 @@ def canvas(
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **grid)
     figure.suptitle(textwrap.fill(title, 100), x=0.012, ha="left", fontsize=15, fontweight="bold")
-    figure.text(0.012, 0.09 / height, clipped(note, 180), ha="left", va="bottom", fontsize=9, color=FAINT)
+    figure.text(0.012, 0.09 / height, clipped(note, 170), ha="left", va="bottom", fontsize=9, color=FAINT)
     _room_below(figure, FOOT)
     return figure, axes
 

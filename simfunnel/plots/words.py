@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 from simfunnel import formatting
 from simfunnel.kpis import METRICS
@@ -97,14 +100,24 @@ def chance(p: float) -> str:
     return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{p:.0%}"
 
 
-def clipped(name: object, most: int = 32) -> str:
-    r"""A user's name that fits its place: without characters that can't be drawn, cut where it is too long.
+def how_many(part: float) -> str:
+    """A share of the replications in words: `none`, `42%`, `all`."""
+    return "none" if part == 0 else "all" if part == 1 else chance(part)
 
-    >>> clipped("a\nvery long name of a stage", 12)
-    'a very long…'
+
+def clipped(name: object, most: int = 32) -> str:
+    r"""A user's name that fits its place: without characters that can't be drawn, cut where it is too wide.
+
+    `most` counts letters; one of a script as wide as Chinese counts as two.
+
+    >>> clipped("a\nvery long name of a stage", 12), clipped("\u5ba2\u6237\u6210\u529f", 6)
+    ('a very long…', '\u5ba2\u6237…')
     """
     text = "".join(c for c in str(name).translate(_UNSEEN) if c.isprintable())
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    ends = list(accumulate(2 if east_asian_width(c) in "WF" else 1 for c in text))
+    if not ends or ends[-1] <= most:
+        return text
+    return text[: bisect_right(ends, most - 1)].rstrip() + "…"
 
 
 def _stepped(value: float, step: float, least: float) -> str:
