@@ -5,7 +5,9 @@ A calendar never makes events: a task of h hours that begins at t ends where the
 
 from __future__ import annotations
 
+import itertools
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,8 +21,13 @@ from simfunnel.errors import not_among
 if TYPE_CHECKING:
     from simfunnel.numerics import Floats, Maps
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTH_NAMES = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+DAYS = tuple(name[:3] for name in _DAY_NAMES)
+MONTHS = tuple(name[:3] for name in _MONTH_NAMES)
 
 
 @dataclass(frozen=True)
@@ -58,18 +65,21 @@ def read_days(text: object) -> tuple[int, ...]:
 
 
 def _day(name: str) -> int:
-    short = name.strip()[:3].title()
-    if short not in DAYS:
-        raise ValueError(not_among(name.strip(), "weekday", DAYS))
-    return DAYS.index(short)
+    return _position(name, "weekday", _DAY_NAMES)
 
 
 def read_month(name: object) -> int:
-    """A month's number (January is 1) from its English name or its first three letters."""
-    short = str(name).strip()[:3].title()
-    if short not in MONTHS:
-        raise ValueError(not_among(name, "month", MONTHS))
-    return MONTHS.index(short) + 1
+    """A month's number (January is 1) from its English name, or the first three letters of it or more."""
+    return _position(str(name), "month", _MONTH_NAMES) + 1
+
+
+def _position(word: str, what: str, names: tuple[str, ...]) -> int:
+    """Which of the names begins with this word, of three letters or more."""
+    word = word.strip()
+    for k, name in enumerate(names):
+        if len(word) >= 3 and name.lower().startswith(word.lower()):
+            return k
+    raise ValueError(not_among(word, what, [name[:3] for name in names]))
 
 
 def read_hours(value: object) -> tuple[tuple[float, float], ...]:
@@ -85,7 +95,7 @@ def read_hours(value: object) -> tuple[tuple[float, float], ...]:
             raise ValueError(f"'{part}': hours must rise and lie within 00:00 to 24:00")
         ranges.append((begin, end))
     ranges.sort()
-    if any(b[0] < a[1] for a, b in zip(ranges, ranges[1:], strict=False)):
+    if any(b[0] < a[1] for a, b in itertools.pairwise(ranges)):
         raise ValueError(f"'{value}': the ranges overlap")
     return tuple(ranges)
 
@@ -101,7 +111,9 @@ def public_holidays(region: str, years: tuple[int, ...]) -> frozenset[date]:
         raise ValueError(f"'{region}' is no country code that has holidays; write for example 'US', 'GB' or 'DE-BY'")
     if part and part not in known[country]:
         raise ValueError(not_among(part, f"part of {country}", known[country]))
-    return frozenset(holidays.country_holidays(country, subdiv=part or None, years=years))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some countries' are known for some years only
+        return frozenset(holidays.country_holidays(country, subdiv=part or None, years=years))
 
 
 def work_map(calendar: Calendar, start: date, days: int, pace: Callable[[date], float]) -> tuple[Floats, Floats]:

@@ -63,10 +63,10 @@ def within(*parts: str | int) -> Iterator[None]:
         raise PlacedError(str(error), (*parts, *getattr(error, "inside", ()))) from None
 
 
-def nearest(word: object, allowed: Iterable[str]) -> str | None:
-    """The allowed word that `word` was probably meant to be, or None."""
+def nearest(word: object, allowed: Iterable[str], cutoff: float = 0.7) -> str | None:
+    """The allowed word that `word` was probably meant to be, or None; `cutoff` is how alike they must be, up to 1."""
     by_lower = {name.lower(): name for name in allowed}
-    close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[close[0]] if close else None
 
 

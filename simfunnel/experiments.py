@@ -65,7 +65,9 @@ def load_experiment(path: str | Path) -> Experiment:
             faults.append(document.fault(("measures", k), not_among(measure, "metric", kpis.METRICS)))
     baseline = _baseline(document, path, faults)
     strategies = {}
-    for name, change in changes.items() if baseline and isinstance(changes, Mapping) else ():
+    for name, change in changes.items() if isinstance(changes, Mapping) else ():
+        if baseline is None:
+            break
         try:
             strategies[name] = baseline.override(change if isinstance(change, Mapping) else {}, name=name)
         except InputError as error:

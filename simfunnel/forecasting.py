@@ -200,7 +200,7 @@ def _parts(runs: Runs, won: Mapping[str, float]) -> pd.DataFrame:
         ]
         frame = pd.concat([pd.DataFrame(known), frame], ignore_index=True)
         frame["period"] = frame["period"].str.removesuffix(" (part)")
-    return frame
+    return frame.sort_values("part", key=lambda part: part.map(PARTS.index), kind="stable", ignore_index=True)
 
 
 def _table(parts: pd.DataFrame) -> pd.DataFrame:

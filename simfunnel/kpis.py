@@ -91,8 +91,7 @@ class View:
         period = np.where(moves.time > self.periods.edges[-1], count, np.maximum(self.periods.of(moves.time), 0))
         out = np.zeros((len(self.groups), count + 1))
         np.add.at(out, (self.group[moves.prospect], period), weights)
-        summed: Floats = np.cumsum(out, axis=1)
-        return summed[:, :-1]
+        return np.asarray(np.cumsum(out, axis=1)[:, :-1])
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
         """Amounts by period that belong to no prospect: a table by group leaves them out, unless a source caused them."""
@@ -106,7 +105,8 @@ class View:
     def overlap(self, since: float, until: float) -> Floats:
         """Days of each period that lie between two times."""
         edges = self.periods.edges
-        return np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
+        days: Floats = np.minimum(edges[1:], until) - np.maximum(edges[:-1], since)
+        return np.maximum(0.0, days)
 
     @cached_property
     def hours_of_tasks(self) -> tuple[Floats, Floats, Ints]:
@@ -136,7 +136,8 @@ class View:
     def from_customer(self) -> Flags:
         """By move: whether it leaves a customer stage."""
         origin = self.records.moves.origin
-        return (origin >= 0) & self.is_customer[origin]
+        of_customer: Flags = self.is_customer[origin]
+        return of_customer & (origin >= 0)
 
     @cached_property
     def won(self) -> Flags:

@@ -316,10 +316,8 @@ def all_pictures(runs: Runs) -> dict[str, Figure]:
         "distribution": pictures.distribution(),
         "funnel": pictures.funnel(),
         "teams": pictures.teams(),
-        "open deals": pictures.fan("open_deals"),
         "win rate": pictures.fan("win_rate", unit="month"),
         "wait": pictures.distribution("wait"),
-        "wins": pictures.distribution("wins"),
         "quarters": pictures.fan(cumulative=False, unit="quarter"),
     }
 
@@ -415,7 +413,7 @@ def differences(strategies: list[str], metrics: list[str], quarters: list[str]) 
     [
         differences(["more closers", "faster answers"], ["bookings", "wins", "wait"], ["2026Q4"]),
         differences(["more closers"], ["bookings"], ["2026Q4", "2027Q1"]),
-        differences([f"策略 {k} {'y' * 50}" for k in range(12)], list(METRICS), ["all"]),
+        differences([f"策略 {k} {'y' * 50}" for k in range(12)], list(METRICS)[::3], ["all"]),
         differences([f"design {k}" for k in range(200)], ["bookings"], ["all"]),
         differences(["same"], ["bookings"], ["all"]).assign(difference=0.0, low=0.0, high=0.0),
         differences([], [], []),
@@ -466,9 +464,9 @@ def test_saved_pictures_are_valid_and_the_same_again(tmp_path: Path, runs: Runs)
 
 
 def test_svg_with_any_name_is_well_formed_and_keeps_its_letters(tmp_path: Path) -> None:
-    _, svg = plots.save(crowded().plot.funnel(), tmp_path / "funnel")
-    texts = [t for element in ET.parse(svg).iter() for t in [element.text] if t]
-    assert any("第0阶段 $客户_0$ <&>" in t for t in texts)
+    named = made({}, of=scenario(name="中国业务 $客户_0$ <&> \x0b"))
+    _, svg = plots.save(named.plot.distribution(), tmp_path / "distribution")
+    assert any("中国业务 $客户_0$ <&>" in (element.text or "") for element in ET.parse(svg).iter())
 
 
 def test_drawing_leaves_the_users_own_settings_alone(runs: Runs) -> None:

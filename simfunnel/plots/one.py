@@ -303,6 +303,6 @@ def _dots(ax: Axes, table: pd.DataFrame, unit: str, *, several: bool) -> None:
         *limits(np.append(table["0.9"], [1.0] if unit == "share" and table["figure"].eq("utilisation").any() else []))
     )
     ax.xaxis.set_major_formatter(Labels(unit))
-    label_axis(ax.xaxis, unit, ticks=5)
+    label_axis(ax.xaxis, unit, ticks=4)
     ax.grid(axis="x")
     ax.set_axisbelow(True)

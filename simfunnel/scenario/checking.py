@@ -126,8 +126,8 @@ def _goals_are_meant(tree: Tree) -> Iterator[Finding]:
     for path, goal in goals:
         if not isinstance(goal, str) or goal in stages or goal in (STAYS, LOST):
             continue
-        meant = nearest(goal, stages)
-        if meant:
+        meant = nearest(goal, [stage for stage in stages if abs(len(stage) - len(goal)) <= 1], cutoff=0.8)
+        if meant:  # a stage may be `qualified` and an end `disqualified`
             yield path, f"'{goal}' is no stage. Did you mean '{meant}'? (An end needs a name that no stage resembles)"
 
 
