@@ -87,7 +87,7 @@ def read_hours(value: object) -> tuple[tuple[float, float], ...]:
     parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
     ranges = []
     for part in parts:
-        found = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})\s*", str(part))
+        found = re.fullmatch(r"\s*(\d{1,2}):([0-5]\d)\s*-\s*(\d{1,2}):([0-5]\d)\s*", str(part))
         if not found:
             raise ValueError(f"'{part}' is no range of hours; write for example \"09:00-17:00\", in quotes")
         begin, end = int(found[1]) + int(found[2]) / 60, int(found[3]) + int(found[4]) / 60

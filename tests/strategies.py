@@ -136,7 +136,7 @@ REFERS = joined(
     maybe("reward", st.just(50)),
 )
 EFFECT = st.one_of(
-    st.builds(lambda when, factor: {"when": when, "time": factor}, WHO, pick("x0.5", "x2", "x0")),
+    st.builds(lambda when, factor: {"when": when, "time": factor}, WHO, pick("x0.5", "x2")),
     st.builds(lambda when, factor: {"when": when, "effort": factor, "patience": factor}, WHO, pick("x0.5", "x2")),
     st.builds(lambda when: {"when": when, "value": "x3"}, WHO),
     st.just({"arrivals": "x2", "fades": {"from": "2026-03-07", "half_life": "1 day"}}),

@@ -201,7 +201,19 @@ def test_the_module_is_the_command():
 
 def test_ctrl_c_keeps_the_replications_that_are_done(folder):
     scenario = str(folder / "tiny.yaml")
-    command = [sys.executable, "-m", "simfunnel", "run", scenario, "-n", "2000", "--workers", "1", "-o", str(folder / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "simfunnel",
+        "run",
+        scenario,
+        "-n",
+        "2000",
+        "--workers",
+        "1",
+        "-o",
+        str(folder / "out"),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stderr is not None
     first = process.stderr.readline()  # the first tenth is done

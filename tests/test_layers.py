@@ -30,9 +30,9 @@ LAYERS = (
     "engines",
     "periods",
     "kpis",
-    "replicate",
     "formatting",
     "plots",
+    "replicate",
     "runs",
     # from data to a scenario
     "crm",
@@ -140,9 +140,7 @@ def test_library_stays_in_few_files(library: str) -> None:
 @pytest.mark.parametrize("module", ["simfunnel", "simfunnel.cli"])
 def test_start_up_loads_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 

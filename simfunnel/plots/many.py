@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,12 +19,14 @@ from simfunnel.plots.distribution import draw_distribution
 from simfunnel.plots.one import ROW, names_down
 from simfunnel.plots.style import (
     BLUE,
+    BROWN,
     FAINT,
     GREEN,
     GREY,
     HEIGHT,
     INK,
     ORANGE,
+    PURPLE,
     RED,
     canvas,
     drawing,
@@ -37,7 +39,9 @@ from simfunnel.plots.words import axis_name, chance, clipped, in_most, name_of, 
 
 MOST_COLUMNS = 2
 MOST_ROWS = 60
-PARTS = (INK, BLUE, "#a6cee3", ORANGE, GREEN)  # dark for what is sure, paler the further off
+# Dark for what is sure, paler the further off: the same part has the same colour in every forecast.
+PARTS = {"already won": INK, "open deals": BLUE, "not yet created": "#a6cee3"}
+OTHER_PARTS = (ORANGE, GREEN, PURPLE, BROWN)
 
 
 @drawing()
@@ -196,10 +200,11 @@ def forecast(
 def _stacked(ax: Axes, bars: pd.DataFrame, names: list[str], target: float | None) -> list[Any]:
     """A bar a period, of the means of its parts, and beside its middle the P10 to P90 of the total."""
     at = np.arange(len(bars))
-    palette: list[Any] = [*PARTS, *sns.color_palette("colorblind", max(0, len(names) - len(PARTS)))]
+    others = cycle(OTHER_PARTS)
+    colours = {name: PARTS[name] if name in PARTS else next(others) for name in names}
     handles: list[Any] = []
     base = np.zeros(len(bars))
-    for colour, name in zip(palette, names, strict=False):
+    for name, colour in colours.items():
         ax.bar(at, bars[name], bottom=base, width=0.56, color=colour)
         base += bars[name].to_numpy()
         handles.append(Patch(color=colour, label=clipped(name)))
