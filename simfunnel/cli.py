@@ -83,7 +83,7 @@ def init(folder: Path = Path()) -> None:
 def check(files: list[Path], /) -> int:
     """Tell every fault of scenario files; then each model in words."""
     from simfunnel.scenario import load
-    from simfunnel.scenario.describe import describe
+    from simfunnel.describing import describe
 
     faults: list[Fault] = []
     for file in files:

@@ -1,9 +1,9 @@
 """Distributions by name and by the figures that people have, compiled once into quantile tables.
 
-Any continuous or discrete distribution of `scipy.stats` can be named, with scipy's own parameters or with figures such
-as `mean` and `cv`, or `median` and `p90`. A table is dense in both tails (see `numerics`): linear between 128 nodes in
-each halving of u and of 1 - u. For an exponential of mean 1 no quantile is off by more than 1e-5, and the mean by 1e-5
-too.
+Any continuous or discrete distribution of `scipy.stats` can be named (but for the few that scipy takes minutes to
+compute), with scipy's own parameters or with figures such as `mean` and `cv`, or `median` and `p90`. A table is dense
+in both tails (see `numerics`): linear between 128 nodes in each halving of u and of 1 - u. For an exponential of mean 1
+no quantile is off by more than 1e-5, and the mean by 1e-5 too.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ ALIASES = {
     "binomial": "binom",
     "student_t": "t",
 }
+TOO_SLOW = ("dpareto_lognorm", "gausshyper", "genhyperbolic", "levy_stable", "norminvgauss", "studentized_range")
 OWN = ("constant", "empirical", "quantiles")
 _ENDS = {"uniform": ("low", "high"), "triang": ("low", "mode", "high")}
 _HAVE_A_UNIT = re.compile(r"mean|sd|median|mode|low|high|loc|scale|value|p\d+(\.\d+)?")
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
 _MOST_VALUES = 100_000  # of a discrete distribution
+_FAR = 2.0**-40  # of a tail: what scipy can't compute beyond is taken to be no further out
 _DENSE_OCTAVES = 20  # beyond 1e-6 in a tail, every eighth node is computed and the rest drawn between
 
 
@@ -103,6 +105,8 @@ def _named(name: str, params: object, read: Reader, floor: float) -> Distributio
         meant = nearest(name, [*friendly, *_scipy_names()])
         hint = f". Did you mean '{meant}'?" if meant else ""
         raise ValueError(f"'{name}' is no distribution; allowed: {', '.join(friendly)}, or any of scipy.stats{hint}")
+    if name in TOO_SLOW:
+        raise ValueError(f"{name} takes scipy minutes to tabulate; give quantiles or empirical data of it instead")
     if name == "empirical":
         if not isinstance(params, (list, tuple)) or not params:
             raise ValueError("empirical needs a list of values, or {file: ..., column: ...}")
@@ -414,9 +418,10 @@ def table(distribution: Distribution) -> QuantileTable:
 def _enumerated(frozen: Any, distribution: Distribution) -> QuantileTable:
     """A discrete scipy distribution, every value that a 53-bit uniform can reach."""
     low = frozen.ppf(2.0**-54)
-    if not np.isfinite(low) or not frozen.sf(low + _MOST_VALUES) <= 2.0**-53:  # asked first: scipy's isf would try it
+    beyond = frozen.sf(low + _MOST_VALUES)  # asked first, for scipy's isf would try them all
+    if not (np.isfinite(low) and beyond <= _FAR):
         raise ValueError(f"{distribution.name}: its values spread too far to be listed")
-    high = frozen.isf(2.0**-53)
+    high = frozen.isf(2.0**-53 if beyond <= 2.0**-53 else _FAR)
     values = np.arange(low, high + 1)
     return _discrete(frozen.cdf(values), values, distribution.floor)
 
@@ -450,8 +455,10 @@ def _continuous(
     for function, onward in ((ppf, np.minimum), (isf, np.maximum)):
         with np.errstate(all="ignore"):
             at_known = np.asarray(function(p[known]), dtype=np.float64)
-        if not np.all(np.isfinite(at_known)):
+        finite = np.isfinite(at_known)
+        if not np.all(finite[p[known] >= _FAR]):
             raise ValueError(f"{distribution.name}: its quantiles can't be computed")
+        at_known = at_known[np.maximum.accumulate(np.where(finite, np.arange(len(finite)), 0))]
         at_known = onward.accumulate(at_known)  # no rounding may make a quantile fall
         halves.append(np.maximum(np.interp(position, position[known], at_known), distribution.floor))
     width = -np.diff(p)

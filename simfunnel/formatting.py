@@ -35,16 +35,16 @@ def count(x: float) -> str:
     """A count; means of counts with one decimal where they are small."""
     if math.isnan(x):
         return "–"
-    return f"{x:,.0f}" if abs(x) >= 100 or x == int(x) else f"{x:,.1f}"
+    return f"{x:,.0f}" if abs(x) >= 20 or x == int(x) else f"{x:,.1f}"
 
 
 def hours(x: float) -> str:
-    """A time given in hours, in the unit that reads best."""
+    """A time given in hours; it stays in hours, so that a column can be compared."""
     if math.isnan(x):
         return "–"
     if abs(x) < 1:
         return f"{x * 60:.0f} min"
-    return f"{x:.1f} h" if abs(x) < 48 else f"{x / 24:.1f} days"
+    return f"{x:,.1f} h"
 
 
 def figure(x: float, unit: str, currency: str = "") -> str:

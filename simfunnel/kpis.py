@@ -136,8 +136,7 @@ class View:
     def from_customer(self) -> Flags:
         """By move: whether it leaves a customer stage."""
         origin = self.records.moves.origin
-        of_customer: Flags = self.is_customer[origin]
-        return of_customer & (origin >= 0)
+        return np.asarray((origin >= 0) & self.is_customer[origin])
 
     @cached_property
     def won(self) -> Flags:

@@ -122,7 +122,9 @@ class Export:
         mended, quality = examine(evidence)
         deals = mended.deals
         if deals.empty:
-            raise InputError([Fault(f"no deals that can be used were created by {day}", file=self.name)])
+            why = "; ".join(f"{t.name}: {t.count:,}" for t in quality.troubles)
+            found = f"none of the {len(known):,} deals can be used ({why})" if len(known) else f"no deals were created by {day}"
+            raise InputError([Fault(found, file=self.name)])
         attributes, deals, words = _attributes(deals, mended.others)
         return History(
             deals=deals[[*COLUMNS, *attributes]].reset_index(drop=True),

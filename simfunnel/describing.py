@@ -1,0 +1,212 @@
+"""A scenario in words, as `simfunnel check` tells it: what flows where, who works, and whether it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from simfunnel import units
+from simfunnel.calendars import ALWAYS, DAYS, Calendar
+from simfunnel.expectation import Expectation, expect
+from simfunnel.formatting import money
+from simfunnel.plan import Uncertainty
+from simfunnel.scenario.conditions import member_names
+from simfunnel.scenario.spec import (
+    FACTORS,
+    STAYS,
+    EffectSpec,
+    Money,
+    PluginSpec,
+    RateSteps,
+    ScenarioSpec,
+    SourceSpec,
+    StageSpec,
+)
+from simfunnel.units import Number, Uncertain
+
+
+def describe(spec: ScenarioSpec, warnings: tuple[str, ...] = ()) -> str:
+    """The model in words, with what it leads one to expect; `warnings` end it."""
+    expected = expect(spec)
+    parts = [
+        _heading(spec),
+        ["", "Who comes:", *(f"  {line}" for line in _sources(spec, expected))],
+        ["", "Where they go:", *(f"  {line}" for line in _stages(spec, expected))],
+        ["", "Who works (mean hours a week):", *(f"  {line}" for line in _teams(spec, expected))] if spec.teams else [],
+        ["", "What changes the odds and the rest:", *(f"  {effect(e)}" for e in spec.effects)] if spec.effects else [],
+        ["", *_referrals(expected)] if expected.brought.any() else [],
+        ["", *(f"Warning: {text}." for text in warnings)] if warnings else [],
+    ]
+    return "\n".join(line for part in parts for line in part)
+
+
+def _heading(spec: ScenarioSpec) -> Iterator[str]:
+    yield f"{spec.name}" + (f": {spec.description}" if spec.description else "")
+    yield f"  from {spec.start} for {spec.days:,.0f} days" + (
+        f", of which the first {spec.warm_up.days_from(spec.start):,.0f} are not counted" if spec.warm_up.count else ""
+    )
+    yield f"  {_calendar(spec.calendar)}; money in {spec.currency}"
+    if spec.attributes:
+        yield "  each prospect has: " + "; ".join(
+            f"{name} ({', '.join(drawn.levels) if drawn.levels else 'a number'})" for name, drawn in spec.attributes.items()
+        )
+    count = _leaves(Uncertainty(spec).places)
+    if count:
+        yield f"  {count} numbers are uncertain: each replication draws its own; below they stand at their median"
+
+
+def _leaves(places: object) -> int:
+    return sum(map(_leaves, places.values())) if isinstance(places, dict) else 1
+
+
+def _calendar(calendar: Calendar) -> str:
+    if calendar == ALWAYS:
+        return "everyone works round the clock"
+    days = ", ".join(DAYS[d] for d in calendar.days)
+    hours = ", ".join(f"{_clock(a)}-{_clock(b)}" for a, b in calendar.hours)
+    return f"work on {days} {hours}" + ("" if calendar.holidays else ", no holidays")
+
+
+def _clock(hour: float) -> str:
+    return f"{int(hour):02d}:{round(60 * (hour % 1)):02d}"
+
+
+# --- quantities -------------------------------------------------------------------------------------------------------
+
+
+def _share(value: Number | None, rest: float = 0.0) -> str:
+    if value is None:
+        return f"the rest, {rest:.3g}%"
+    if isinstance(value, Uncertain):
+        return f"{100 * value.low:.3g}% to {100 * value.high:.3g}%"
+    return f"{100 * value:.3g}%"
+
+
+def _days(days: float) -> str:
+    """A time in the unit that reads best."""
+    if days == 0:
+        return "at once"
+    for unit, least in (("year", 2 * units.DAYS_PER_YEAR), ("day", 1.0), ("h", units.HOUR)):
+        if days >= least:
+            text = f"{days / units.DAYS_IN[unit]:.3g}"
+            return f"{text} {unit}{'' if unit == 'h' or text == '1' else 's'}"
+    return f"{days / units.MINUTE:.3g} min"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.0f} min"
+
+
+def _amount(amount: Money, currency: str) -> str:
+    parts = [money(float(units.middle(amount.fixed)), currency)] if units.middle(amount.fixed) else []
+    if amount.share == 1.0:
+        parts.append("its value")
+    elif units.middle(amount.share):
+        parts.append(f"{_share(amount.share)} of its value")
+    return " plus ".join(parts) or money(0.0, currency)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _sources(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
+    first = next(iter(spec.stages))
+    weeks = spec.days / 7
+    for name, source in spec.sources.items():
+        count = expected.arrivals[name]
+        yield f"{name}: {_way(source, count, weeks)}" + (f", into {source.enters}" if (source.enters or first) != first else "")
+
+
+def _way(source: SourceSpec, count: float, weeks: float) -> str:
+    if source.rate is not None:
+        steps = isinstance(source.rate, RateSteps) and len(source.rate.steps) > 1
+        return f"about {count:,.0f} in all, {count / weeks:,.3g} a week" + (" on average; the rate changes" if steps else "")
+    if source.at is not None:
+        return f"a list of {source.size:,} on {source.at}"
+    if source.deals is not None:
+        return f"{len(source.deals):,} deals already open"
+    return f"those whom others bring, about {count:,.0f} in all"
+
+
+def _stages(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
+    own = sum(expected.arrivals.values())
+    weights = [expected.arrivals[name] / own if own else 0.0 for name in spec.sources]
+    for s, (name, stage) in enumerate(spec.stages.items()):
+        reached = sum(w * v for w, v in zip(weights, expected.visits[:, s], strict=True))
+        yield f"{name} ({reached:.2g} visits a prospect)" + (": a customer" if stage.is_customer else "")
+        yield from (f"  {line}" for line in _stage(spec, stage))
+
+
+def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
+    for key, word in (("books", "books"), ("cash", "is paid"), ("cost", "costs")):
+        amount = getattr(stage, key)
+        if amount is not None:
+            yield f"{word} {_amount(amount, spec.currency)}"
+    if isinstance(stage.route, PluginSpec):
+        yield f"a rule of your own, {stage.route.python}, may send it elsewhere first"
+    else:
+        yield from (f"{_when(r.when) or 'everyone'} goes straight to {r.to}" for r in stage.route)
+    if stage.work:
+        work = stage.work
+        yield f"{work.team}: {_hours(work.effort.mean())} of work" + (
+            f", {work.touches} times, {_days(work.every.mean())} apart" if work.touches > 1 else ""
+        )
+        if work.patience:
+            yield f"waits {_days(work.patience.mean())} on average for someone, then goes to {work.gives_up}"
+    rest = 100 * (1 - sum(units.middle(w.chance) for w in stage.exits.values() if w.chance is not None))
+    for goal, way in stage.exits.items():
+        if goal == STAYS:
+            yield f"{_share(way.chance, rest)} never leave"
+        else:
+            time = way.after.mean()
+            when = f", after {_days(time)} on average" if time else ""
+            yield f"{_share(way.chance, rest)} to {goal}{when}" + (
+                f", becoming {', '.join(f'{k} {v}' for k, v in way.set.items())}" if way.set else ""
+            )
+    if stage.limit:
+        yield f"after {_days(stage.limit.after.mean())} at the most, to {stage.limit.to}"
+    for rule in stage.refers:
+        again = f", again every {_days(rule.every.mean())}" if rule.every else ""
+        reward = f"; {money(float(units.middle(rule.reward)), spec.currency)} for each who buys"
+        yield f"brings {rule.number.mean():.3g} prospects to {rule.source} after {_days(rule.after.mean())}{again}" + (
+            reward if units.middle(rule.reward) else ""
+        )
+
+
+def _teams(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
+    for load in expected.loads:
+        members = len(member_names(load.team, spec))
+        verdict = "has time to spare"
+        if load.share > 1:
+            verdict = "is asked for more than it has: its queue grows without end, unless people give up"
+        elif load.share > 0.85:
+            verdict = "is close to its limit: expect queues"
+        percent = f"{load.share:.0%}" if load.share < 100 else "far over 100%"
+        yield f"{load.team} ({members} member{'s' * (members != 1)}): asked {load.asked:.3g} of {load.offered:.3g}, {percent}; {verdict}"
+
+
+def _referrals(expected: Expectation) -> Iterator[str]:
+    growth = expected.growth
+    if growth >= 1:
+        yield f"Referral chains explode: each generation is {growth:.3g} times the one before (it must stay below 1)."
+    else:
+        yield f"Referral chains die out: each generation is {growth:.3g} of the one before (below 1)."
+
+
+def effect(one: EffectSpec) -> str:
+    """An effect in words."""
+    changes = ", ".join(f"{name} {_times(getattr(one, name))}" for name in FACTORS if getattr(one, name) is not None)
+    per = f" for each of its {one.per}" if one.per else ""
+    fades = f", from {one.fades.from_} on, half of it gone every {_days(float(units.middle(one.fades.half_life)))}" if one.fades else ""
+    return f"{' and '.join(one.on) or 'everywhere'}: {changes}{per}{fades}" + (f", when {_when(one.when)}" if one.when else "")
+
+
+def _times(factor: Number) -> str:
+    if isinstance(factor, Uncertain):
+        return f"x{factor.low:.3g} to x{factor.high:.3g}"
+    return f"x{factor:.3g}"
+
+
+def _when(when: dict[str, object]) -> str:
+    return " and ".join(
+        f"{name} is {' or '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in when.items()
+    )
