@@ -75,6 +75,13 @@ class Distribution:
         """The mean of the compiled table, uncertain numbers at their median."""
         return table(self.settled()).mean
 
+    def is_whole(self) -> bool:
+        """Whether every draw is a whole number."""
+        from simfunnel.numerics import CONTINUOUS
+
+        compiled = table(self.settled())
+        return compiled.kind != CONTINUOUS and bool(np.all(compiled.data[-compiled.size :] % 1 == 0))
+
     def settled(self) -> Distribution:
         """The same with every uncertain number at its median."""
         params = tuple((k, v.middle if isinstance(v, Uncertain) else v) for k, v in self.params)

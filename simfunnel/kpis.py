@@ -136,19 +136,23 @@ class View:
     def from_customer(self) -> Flags:
         """By move: whether it leaves a customer stage."""
         origin = self.records.moves.origin
-        return np.asarray((origin >= 0) & self.is_customer[origin])
+        known: Flags = origin >= 0
+        known[known] = self.is_customer[origin[known]]
+        return known
 
     @cached_property
     def won(self) -> Flags:
         """By move: whether someone becomes a customer by it."""
         moves = self.records.moves
-        return self.is_customer[moves.goal] & ~self.from_customer & (moves.cause != OPENED)
+        into: Flags = self.is_customer[moves.goal]
+        return into & ~self.from_customer & (moves.cause != OPENED)
 
     @cached_property
     def lost(self) -> Flags:
         """By move: whether an open deal ends by it without a win."""
         moves = self.records.moves
-        return (moves.origin >= 0) & ~self.from_customer & (moves.goal >= self.plan.n_stages)
+        ended: Flags = (moves.origin >= 0) & (moves.goal >= self.plan.n_stages)
+        return ended & ~self.from_customer
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------

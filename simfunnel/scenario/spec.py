@@ -61,6 +61,15 @@ def _distribution_of(reader: Callable[[object], Number], floor: float, example: 
     return _read(lambda v: read_distribution(v, reader, floor=floor), schema)
 
 
+def _whole(counted: Distribution) -> Distribution:
+    """A distribution of whole numbers, such as how many prospects come."""
+    if not counted.is_whole():
+        raise ValueError(
+            "is no count: it must give whole numbers; write for example 2, or {poisson: 0.4} for 0.4 on average"
+        )
+    return counted
+
+
 Chance = Annotated[Number, *_read(units.read_chance, _texts(None, "45%", "45% to 55%"))]
 Amount = Annotated[Number, *_read(units.read_amount, _texts(None, "12k", "10k to 15k"))]
 Figure = Annotated[Number, *_read(units.read_number, _texts(None, "1.2", "0.9 to 1.1"))]
@@ -68,7 +77,7 @@ Factor = Annotated[Number, *_read(units.read_factor, _texts(None, "x1.8", "/7", 
 Duration = Annotated[Number, *_read(units.read_duration, _texts(None, "5 days", "2 h"))]
 Times = Annotated[Distribution, *_distribution_of(units.read_duration, 0.0, "5 days")]
 Efforts = Annotated[Distribution, *_distribution_of(units.read_effort, 0.0, "2 h")]
-Counts = Annotated[Distribution, *_distribution_of(units.read_number, 0.0, "3")]
+Counts = Annotated[Distribution, BeforeValidator(_whole), *_distribution_of(units.read_number, 0.0, "3")]
 Length = Annotated[Span, *_read(units.read_span, {"type": "string", "examples": ["2 quarters", "90 days"]})]
 RateOf = Annotated[Rate, *_read(units.read_rate, {"type": "string", "examples": ["12 per day", "40 per week"]})]
 
@@ -112,7 +121,8 @@ Level = str | int | float
 
 
 def _count(least: int, most: int) -> Any:
-    return (BeforeValidator(_read_count), Field(ge=least, le=most))
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return (BeforeValidator(_read_count), Field(ge=least, le=most), WithJsonSchema(schema))
 
 
 Day = Annotated[date, *_read(_read_date, {"type": "string", "format": "date"})]
@@ -471,7 +481,7 @@ class Working(Spec):
         """Nobody works backwards, or leaves before they come."""
         for name in ("speed", "skill"):
             if (number := getattr(self, name)) is not None and units.middle(number) <= 0:
-                raise ValueError(f"{name} must be above 0, not {number:g}")
+                raise ValueError(f"{name} must be above 0, not {units.middle(number):g}")
         if self.hired and self.leaves and self.leaves <= self.hired:
             raise ValueError(f"leaves on {self.leaves}, not after being hired on {self.hired}")
         return self

@@ -1,0 +1,158 @@
+"""The JSON Schema of scenario files, and the reference page that is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from simfunnel.scenario.conditions import FACTS
+from simfunnel.scenario.spec import ORDERS, ScenarioSpec
+
+TITLE = "simfunnel scenario"
+_VARIANT = {
+    "extends": {
+        "type": "string",
+        "description": "Another scenario file, which this one changes.",
+        "examples": ["base.yaml"],
+    },
+    "override": {
+        "type": "object",
+        "description": "Changes laid over everything else; an empty value takes a key away.",
+    },
+}
+_SHORT: dict[tuple[str, str], dict[str, Any]] = {
+    ("StageSpec", "refers"): {"$ref": "#/$defs/ReferralSpec"},
+    ("StageSpec", "route"): {"$ref": "#/$defs/RouteSpec"},
+    ("EffectSpec", "on"): {"type": "string", "examples": ["quote -> customer", "quote"]},
+    ("TeamSpec", "serves"): {"type": "string", "enum": list(ORDERS)},
+    ("SourceSpec", "deals"): {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]},
+}
+"""Shorter ways of writing a key than the one that the spec holds in the end."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of scenario files, `extends` and `override` included.
+
+    A file that extends another may leave out what the other says, so no key is required at its top.
+    """
+    found = ScenarioSpec.model_json_schema(by_alias=True)
+    required = found.pop("required", [])
+    properties = {**_VARIANT, **found.pop("properties")}
+    for (part, key), short in _SHORT.items():
+        whole = found["$defs"][part]["properties"][key]
+        told = {k: whole.pop(k) for k in ("description", "default") if k in whole}
+        found["$defs"][part]["properties"][key] = {"anyOf": [short, *whole.get("anyOf", [whole])], **told}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": TITLE,
+        **{k: v for k, v in found.items() if k not in ("title", "$defs")},
+        "if": {"not": {"required": ["extends"]}},
+        "then": {"required": required},
+        "properties": properties,
+        "$defs": found.get("$defs", {}),
+    }
+
+
+def reference() -> str:
+    """The scenario reference as a Markdown page: every key with its meaning and examples."""
+    whole = schema()
+    needed = whole["then"]["required"]
+    lines = [
+        "# Scenario reference",
+        "",
+        "Made from the schema by `python -m simfunnel.scenario.schema`; do not edit it by hand.",
+        "",
+        "Times are written with a unit (`30 min`, `2 h`, `5 days`, `2 weeks`, `3 months`, `1 quarter`, `2 years`), work in",
+        "`min` or `h`, chances as `45%` or `0.45`, money as `12000`, `12k` or `3M`, factors as `x1.8`, `/7` or `+20%`.",
+        "`A to B` is an uncertain number: a central 90% interval, from which each replication draws its own.",
+        "",
+        "A distribution is a plain quantity (always that), `{exponential: 3 days}`, any distribution of `scipy.stats` with its",
+        "own parameters or with figures (`{lognormal: {mean: 30 min, cv: 0.8}}`, `{gamma: {median: 5 days, p90: 12 days}}`),",
+        "`{empirical: [1 day, 3 days]}` or `{empirical: {file: times.csv, column: days, unit: days}}`, or",
+        "`{quantiles: {0%: 1 day, 50%: 9 days, 100%: 60 days}}`.",
+        "",
+        "A condition (`when`, `only`, `first`) names facts and the values that they may have: "
+        + ", ".join(f"`{f}`" for f in FACTS if f != "quarter_days_left")
+        + ", or any attribute. A value is a name, a list of names, or a range: `1 h to 24 h` (the end left out), `over 5`,",
+        "`at least 3`, `under 3 days`, `up to 4`; `quarter_day` takes `first 7` or `last 14`; `date` takes `2026-11-01 to",
+        "2026-12-15`, `from …` or `until …`.",
+        "",
+        "Who is served next: " + ", ".join(f"`{o}`" for o in ORDERS) + ".",
+        "",
+        "## The file",
+        "",
+        *_table(whole["properties"], needed),
+    ]
+    for name, part in whole["$defs"].items():
+        if part.get("properties"):
+            lines += ["", f"## {_heading(name)}", "", part.get("description", "").strip(), ""]
+            lines += _table(part["properties"], part.get("required", []))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _heading(name: str) -> str:
+    return name.removesuffix("Spec").lower()
+
+
+def _table(properties: Mapping[str, Any], required: list[str]) -> Iterator[str]:
+    yield "| key | meaning | written |"
+    yield "| --- | --- | --- |"
+    for key, told in properties.items():
+        must = " (required)" if key in required else ""
+        meaning = " ".join(str(told.get("description", "")).split()).replace("|", "\\|")
+        yield f"| `{key}`{must} | {meaning} | {_form(told)} |"
+
+
+def _form(told: Mapping[str, Any]) -> str:
+    """How a key is written: the part that it holds, or examples."""
+    link = next(_links(told), None)
+    if link and not _found_first(told, "examples") and not _found_first(told, "enum"):
+        name = link.rpartition("/")[2]
+        return f"see [{_heading(name)}](#{_heading(name)})"
+    examples = [e for e in _found(told, "examples") for e in e]
+    choices = [c for found in _found(told, "enum") for c in found]
+    shown = [f"`{_plain(x)}`" for x in (choices or examples)[:4]]
+    return ", ".join(shown) or {"integer": "a whole number", "boolean": "true or false", "string": "a text"}.get(
+        str(next(iter(_found(told, "type")), "")), ""
+    )
+
+
+def _found_first(node: Any, key: str) -> Any:
+    return next(_found(node, key), None)
+
+
+def _plain(example: object) -> str:
+    if isinstance(example, Mapping):
+        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in example.items()) + "}"
+    return str(example)
+
+
+def _found(node: Any, key: str) -> Iterator[Any]:
+    """Every value of a key in a tree."""
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            if name == key:
+                yield child
+            else:
+                yield from _found(child, key)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _found(child, key)
+
+
+def _links(node: Any) -> Iterator[str]:
+    yield from (str(link) for link in _found(node, "$ref"))
+
+
+def main() -> None:
+    """Write docs/scenario.md and docs/scenario.schema.json."""
+    import json
+    from pathlib import Path
+
+    Path("docs").mkdir(exist_ok=True)
+    Path("docs/scenario.md").write_text(reference(), encoding="utf-8")
+    Path("docs/scenario.schema.json").write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
