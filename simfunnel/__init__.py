@@ -49,7 +49,10 @@ _HOME = {
     "run_experiment": "experiments",
 }
 
-__all__ = [*_HOME, "__version__"]
+__all__ = [  # noqa: PLE0604 (the keys are texts)
+    *_HOME,
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -82,8 +82,8 @@ def init(folder: Path = Path()) -> None:
 @app.command
 def check(files: list[Path], /) -> int:
     """Tell every fault of scenario files; then each model in words."""
-    from simfunnel.scenario import load
     from simfunnel.describing import describe
+    from simfunnel.scenario import load
 
     faults: list[Fault] = []
     for file in files:
@@ -144,6 +144,7 @@ def run(
             workers=_crew(workers, replications),
             by=by,
             log=log is not None,
+            engine=engine,
             progress=tell,
         )
     if result.replications < replications:

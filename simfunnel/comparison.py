@@ -32,8 +32,8 @@ class Comparison:
     """Alternatives against a baseline.
 
     `table` has a row for each alternative, metric and period: the means of both, their paired `difference` with the 90%
-    interval `low` to `high` of its mean, and `prob_better`, the share of replications in which the alternative is better
-    (ties count half; NaN for metrics of which neither more nor less is better).
+    interval `low` to `high` of its mean, and `prob_better`, the share of replications in which the alternative is
+    better (ties count half; NaN for metrics of which neither more nor less is better).
     """
 
     baseline: Runs
@@ -240,7 +240,9 @@ def write_comparison(
         tables={"differences": comparison.table, "summary": pd.concat(summaries, ignore_index=True)},
         figures={"comparison": picture},
         manifest=manifest_of(base, command) | {"digests": {n: r.scenario.digest for n, r in every.items()}},
-        texts={f"scenarios/{k} {_file_name(name)}.yaml": r.scenario.to_yaml() for k, (name, r) in enumerate(every.items())},
+        texts={
+            f"scenarios/{k} {_file_name(name)}.yaml": r.scenario.to_yaml() for k, (name, r) in enumerate(every.items())
+        },
     )
 
 

@@ -47,7 +47,8 @@ def _heading(spec: ScenarioSpec) -> Iterator[str]:
     yield f"  {_calendar(spec.calendar)}; money in {spec.currency}"
     if spec.attributes:
         yield "  each prospect has: " + "; ".join(
-            f"{name} ({', '.join(drawn.levels) if drawn.levels else 'a number'})" for name, drawn in spec.attributes.items()
+            f"{name} ({', '.join(drawn.levels) if drawn.levels else 'a number'})"
+            for name, drawn in spec.attributes.items()
         )
     count = _leaves(Uncertainty(spec).places)
     if count:
@@ -113,13 +114,17 @@ def _sources(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
     weeks = spec.days / 7
     for name, source in spec.sources.items():
         count = expected.arrivals[name]
-        yield f"{name}: {_way(source, count, weeks)}" + (f", into {source.enters}" if (source.enters or first) != first else "")
+        yield f"{name}: {_way(source, count, weeks)}" + (
+            f", into {source.enters}" if (source.enters or first) != first else ""
+        )
 
 
 def _way(source: SourceSpec, count: float, weeks: float) -> str:
     if source.rate is not None:
         steps = isinstance(source.rate, RateSteps) and len(source.rate.steps) > 1
-        return f"about {count:,.0f} in all, {count / weeks:,.3g} a week" + (" on average; the rate changes" if steps else "")
+        return f"about {count:,.0f} in all, {count / weeks:,.3g} a week" + (
+            " on average; the rate changes" if steps else ""
+        )
     if source.at is not None:
         return f"a list of {source.size:,} on {source.at}"
     if source.deals is not None:
@@ -181,7 +186,8 @@ def _teams(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
         elif load.share > 0.85:
             verdict = "is close to its limit: expect queues"
         percent = f"{load.share:.0%}" if load.share < 100 else "far over 100%"
-        yield f"{load.team} ({members} member{'s' * (members != 1)}): asked {load.asked:.3g} of {load.offered:.3g}, {percent}; {verdict}"
+        who = f"{load.team} ({members} member{'s' * (members != 1)})"
+        yield f"{who}: asked {load.asked:.3g} of {load.offered:.3g}, {percent}; {verdict}"
 
 
 def _referrals(expected: Expectation) -> Iterator[str]:
@@ -196,8 +202,14 @@ def effect(one: EffectSpec) -> str:
     """An effect in words."""
     changes = ", ".join(f"{name} {_times(getattr(one, name))}" for name in FACTORS if getattr(one, name) is not None)
     per = f" for each of its {one.per}" if one.per else ""
-    fades = f", from {one.fades.from_} on, half of it gone every {_days(float(units.middle(one.fades.half_life)))}" if one.fades else ""
-    return f"{' and '.join(one.on) or 'everywhere'}: {changes}{per}{fades}" + (f", when {_when(one.when)}" if one.when else "")
+    fades = (
+        f", from {one.fades.from_} on, half of it gone every {_days(float(units.middle(one.fades.half_life)))}"
+        if one.fades
+        else ""
+    )
+    return f"{' and '.join(one.on) or 'everywhere'}: {changes}{per}{fades}" + (
+        f", when {_when(one.when)}" if one.when else ""
+    )
 
 
 def _times(factor: Number) -> str:
@@ -208,5 +220,6 @@ def _times(factor: Number) -> str:
 
 def _when(when: dict[str, object]) -> str:
     return " and ".join(
-        f"{name} is {' or '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in when.items()
+        f"{name} is {' or '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in when.items()
     )

@@ -1,18 +1,23 @@
-"""What a scenario leads one to expect, worked out without simulating: visits, loads, and the growth of referral chains.
+"""What a scenario leads one to expect, worked out without simulating: flows, visits, loads, growth of referral chains.
 
-Means only: uncertain numbers at their median; effects, giving up, limits and conditional routes left out. So it tells
+Means only: uncertain numbers at their median; effects, waiting, giving up and conditional routes left out. So it tells
 whether a model makes sense (a team asked for twice its hours), not what will happen.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from simfunnel.numerics import Floats, forward
+from simfunnel.numerics import Floats, forward, survival
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
-from simfunnel.scenario.spec import STAYS, ScenarioSpec
+from simfunnel.scenario.spec import ScenarioSpec, StageSpec
+
+MIN_STEPS, MAX_STEPS = 100, 2000  # of the horizon; a day each where that lies between
 
 
 @dataclass(frozen=True)
@@ -26,19 +31,21 @@ class Load:
     @property
     def share(self) -> float:
         """Asked as a share of offered; infinity for a team that offers none."""
-        return self.asked / self.offered if self.offered > 0 else (np.inf if self.asked > 0 else 0.0)
+        return self.asked / self.offered if self.offered > 0 else (math.inf if self.asked > 0 else 0.0)
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Means over the whole horizon.
+    """What to expect; within the horizon unless said.
 
-    `arrivals` by source (referred prospects included where their chains die out), `visits` (sources, stages) a prospect,
-    `loads` by team, `brought` (sources, sources): prospects of the column's source that one of the row's brings, and
-    `growth`, the factor by which a generation of referred prospects exceeds the one before (its spectral radius).
+    `arrivals` by source (referred prospects included), `entries` by stage, `loads` by team; `visits` (sources, stages)
+    of one prospect in the end (infinity where one goes round for ever), `brought` (sources, sources): prospects of the
+    column's source that one of the row's brings, and `growth`, the factor by which a generation of referred prospects
+    exceeds the one before (the spectral radius of `brought`).
     """
 
     arrivals: dict[str, float]
+    entries: dict[str, float]
     visits: Floats
     loads: tuple[Load, ...]
     brought: Floats
@@ -48,93 +55,219 @@ class Expectation:
 def expect(spec: ScenarioSpec) -> Expectation:
     """What to expect of a scenario."""
     plan = compile_plan(spec)
+    stays = [_stay(spec, plan, s) for s in range(plan.n_stages)]
+    arrivals, entries = _flow(spec, plan, stays)
     visits = _visits(spec, plan)
-    brought = _brought(spec, plan, visits)
-    growth = float(np.abs(np.linalg.eigvals(brought)).max(initial=0.0)) if np.isfinite(brought).all() else np.inf
-    own = _own_arrivals(plan)
-    everyone = own @ np.linalg.inv(np.eye(len(own)) - brought) if growth < 1 else own
+    brought = _brought(spec, plan, visits, stays)
     return Expectation(
-        arrivals=dict(zip(spec.sources, everyone.tolist(), strict=True)),
+        arrivals=dict(zip(spec.sources, arrivals.tolist(), strict=True)),
+        entries=dict(zip(spec.stages, entries.tolist(), strict=True)),
         visits=visits,
-        loads=_loads(spec, plan, everyone @ visits),
+        loads=_loads(spec, plan, entries),
         brought=brought,
-        growth=growth,
+        growth=_radius(brought),
     )
 
 
+def _radius(matrix: Floats) -> float:
+    """The factor by which a matrix grows what it is applied to again and again."""
+    return float(np.abs(np.linalg.eigvals(matrix)).max(initial=0.0)) if np.isfinite(matrix).all() else math.inf
+
+
+# --- one stay in a stage, in steps of time ----------------------------------------------------------------------------
+
+
+class _Stay(NamedTuple):
+    """Where those who enter a stage go next and after how many steps (a row for each goal), and who is still there."""
+
+    goals: dict[int, Floats]
+    present: Floats
+    is_passed: bool
+
+
+def _steps(plan: Plan) -> tuple[float, Floats]:
+    """The length of a step, and the times of all steps from 0 to the horizon."""
+    count = min(max(math.ceil(plan.days), MIN_STEPS), MAX_STEPS)
+    return plan.days / count, np.linspace(0.0, plan.days, count + 1)
+
+
+def _stay(spec: ScenarioSpec, plan: Plan, s: int) -> _Stay:
+    """A stay in stage s: the exits' times after the gaps between touches, cut off by the limit."""
+    stage = list(spec.stages.values())[s]
+    step, times = _steps(plan)
+    always = _always(spec, stage)
+    if always is not None:
+        at_once = (times == 0.0).astype(np.float64)
+        return _Stay({plan.place_names.index(always): at_once}, np.zeros(len(times)), is_passed=True)
+    gaps = (stage.work.touches - 1) * stage.work.every.mean() if stage.work else 0.0
+    first, last = int(plan.stages.exit_start[s]), int(plan.stages.exit_start[s + 1])
+    chances = _chances(plan, s)
+    left = [chance * _within(plan, int(plan.exits.after[e]), step, times - gaps)
+            for e, chance in zip(range(first, last), chances, strict=True)]  # fmt: skip
+    going = [int(to) for to in plan.exits.to[first:last]]
+    leaving = {e: share for e, share in enumerate(left) if going[e] != NOWHERE}
+    stayed = 1.0 - np.cumsum(sum(leaving.values(), np.zeros(len(times))))
+    goals: dict[int, Floats] = {}
+    limit = int(plan.stages.limit[s])
+    cut = _within(plan, limit, step, times) if limit != NOWHERE else np.zeros(len(times))
+    before = 1.0 - np.concatenate([[0.0], np.cumsum(cut)[:-1]])  # an exit at the very time of the limit comes first
+    for e, share in leaving.items():
+        goals[going[e]] = goals.get(going[e], np.zeros(len(times))) + share * before
+    if limit != NOWHERE:
+        to = int(plan.stages.limit_to[s])
+        goals[to] = goals.get(to, np.zeros(len(times))) + cut * stayed
+    present = 1.0 - np.cumsum(sum(goals.values(), np.zeros(len(times))))
+    return _Stay(goals, np.maximum(present, 0.0), is_passed=False)
+
+
+def _always(spec: ScenarioSpec, stage: StageSpec) -> str | None:
+    """Where a stage sends everyone before any work, or None."""
+    return next((r.to for r in stage.route if not r.when), None) if isinstance(stage.route, tuple) else None
+
+
+def _chances(plan: Plan, s: int) -> Floats:
+    """The chances of a stage's exits, made to sum to 1."""
+    chances = plan.exits.chance[plan.stages.exit_start[s] : plan.stages.exit_start[s + 1]]
+    return chances / max(float(chances.sum()), 1e-300)
+
+
+def _within(plan: Plan, distribution: int, step: float, times: Floats) -> Floats:
+    """The chance that a time falls into the step around each of `times`; the first takes all before it."""
+    edges = times + step / 2
+    below = np.array([1.0 - survival(plan.tables, distribution, edge) if edge > 0 else 0.0 for edge in edges])
+    return np.diff(below, prepend=0.0)
+
+
+# --- who comes and where they go --------------------------------------------------------------------------------------
+
+
+def _flow(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> tuple[Floats, Floats]:
+    """Prospects of each source, and entries into each stage, over the horizon."""
+    n = plan.n_stages
+    _, times = _steps(plan)
+    own, aged = _own(plan, times)
+    referring = list(_referring(spec, plan, stays))
+    flows = [(s, to, share) for s, stay in enumerate(stays) for to, share in stay.goals.items() if 0 <= to < n]
+    flows += [(s, int(plan.sources.enters[source]), share) for s, source, share in referring]
+    at_once = np.zeros((n, n))
+    for s, to, share in flows:
+        at_once[to, s] += share[0]
+    if _radius(at_once) > 0.999:  # a circle that takes less than a step: let it take one
+        flows = [(s, to, np.concatenate([[0.0, share[0] + share[1]], share[2:]])) for s, to, share in flows]
+        at_once[:] = 0.0
+    settle = np.linalg.inv(np.eye(n) - at_once)
+    there = np.zeros((n, len(times)))
+    for k in range(len(times)):
+        coming = own[:, :, k].sum(axis=0) + aged[:, k]
+        for s, to, share in flows:
+            coming[to] += share[k:0:-1] @ there[s, :k]
+        there[:, k] = settle @ coming
+    arrivals = own.sum(axis=(1, 2)) + [
+        float((plan.deals.source[plan.deals.age > 0] == k).sum()) for k in range(len(own))
+    ]
+    for s, source, share in referring:
+        arrivals[source] += np.cumsum(share)[::-1] @ there[s]
+    return arrivals, there.sum(axis=1) - aged.sum(axis=1)
+
+
+def _own(plan: Plan, times: Floats) -> tuple[Floats, Floats]:
+    """Prospects whom sources bring (sources, stages, steps), and deals that stand in a stage already (stages, steps)."""
+    own = np.zeros((len(plan.source_names), plan.n_stages, len(times)))
+    aged = np.zeros((plan.n_stages, len(times)))
+    edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [plan.days]])
+    for k, kind in enumerate(plan.sources.kind):
+        enters = plan.sources.enters[k]
+        if kind == RATE:
+            brought = [forward(plan.maps, plan.sources.rate_map[k], float(edge)) for edge in edges]
+            own[k, enters] = np.diff(brought)
+        elif kind == LIST and plan.sources.at[k] < plan.days:
+            own[k, enters, np.searchsorted(edges, plan.sources.at[k], side="right") - 1] = plan.sources.size[k]
+    for source, stage, age in zip(plan.deals.source, plan.deals.stage, plan.deals.age, strict=True):
+        if age > 0:
+            aged[stage, 0] += 1  # its work here is done
+        else:
+            own[source, stage, 0] += 1
+    return own, aged
+
+
+def _referring(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> Iterator[tuple[int, int, Floats]]:
+    """For each referral rule: its stage, its source, and how many come after how many steps."""
+    step, times = _steps(plan)
+    rule = 0
+    for s, stage in enumerate(spec.stages.values()):
+        for said in stage.refers:
+            after = _within(plan, int(plan.referrals.after[rule]), step, times)
+            coming = after.copy()
+            every = said.every.mean() if said.every else math.inf
+            for round_ in range(1, int(plan.days / every) + 1) if every > 0 else ():
+                k = round(round_ * every / step)
+                coming[k:] += stays[s].present[k] * after[: len(times) - k]
+            if not stays[s].is_passed:
+                yield s, int(plan.referrals.source[rule]), said.number.mean() * coming
+            rule += 1
+
+
+# --- in the end -------------------------------------------------------------------------------------------------------
+
+
 def _visits(spec: ScenarioSpec, plan: Plan) -> Floats:
-    """Expected visits of a prospect of each source to each stage: the absorbing chain v = start + v P, solved."""
+    """Expected visits of a prospect of each source to each stage: the absorbing chain v = start + v P, solved.
+
+    Stages that nobody who comes to them ever leaves for good (a circle without an end) are visited without number.
+    """
     n = plan.n_stages
     moves = np.zeros((n, n))
     for s, stage in enumerate(spec.stages.values()):
-        always = next((r.to for r in stage.route if not r.when), None) if isinstance(stage.route, tuple) else None
-        if always is not None:
-            if always in spec.stages:
-                moves[s, list(spec.stages).index(always)] = 1.0
-            continue
-        first, last = plan.stages.exit_start[s], plan.stages.exit_start[s + 1]
-        chances = plan.exits.chance[first:last]
-        for to, chance in zip(plan.exits.to[first:last], chances / max(chances.sum(), 1e-300), strict=True):
-            if 0 <= to < n:
-                moves[s, to] += chance
+        always = _always(spec, stage)
+        if always in spec.stages:
+            moves[s, plan.place_names.index(str(always))] = 1.0
+        elif always is None:
+            first = plan.stages.exit_start[s]
+            for k, chance in enumerate(_chances(plan, s)):
+                if 0 <= plan.exits.to[first + k] < n:
+                    moves[s, plan.exits.to[first + k]] += chance
     start = np.zeros((len(spec.sources), n))
     start[np.arange(len(spec.sources)), plan.sources.enters] = 1.0
-    for k, name in enumerate(spec.sources):
+    for k in np.unique(plan.deals.source):
         deals = plan.deals.stage[plan.deals.source == k]
-        if spec.sources[name].deals is not None and len(deals):
-            start[k] = np.bincount(deals, minlength=n) / len(deals)
-    try:
-        found = np.asarray(np.linalg.solve((np.eye(n) - moves).T, start.T).T, dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.full_like(start, np.inf)
-    return np.where(found < -1e-9, np.inf, np.maximum(found, 0.0))
+        start[k] = np.bincount(deals, minlength=n) / len(deals)
+    reach = np.linalg.matrix_power(np.eye(n) + (moves > 0), n) > 0  # row can come to column
+    leaks = moves.sum(axis=1) < 1 - 1e-9
+    endless = ~(reach & leaks).any(axis=1)
+    inner = np.where(endless[:, None] | endless, 0.0, moves)
+    visits = np.linalg.solve((np.eye(n) - inner).T, start.T).T
+    return np.where((start @ reach > 0) & endless, math.inf, np.where(endless, 0.0, visits))
 
 
-def _own_arrivals(plan: Plan) -> Floats:
-    """Prospects of each source over the horizon, those who are referred left out."""
-    counts = np.zeros(len(plan.source_names))
-    for k, kind in enumerate(plan.sources.kind):
-        if kind == RATE:
-            counts[k] = forward(plan.maps, plan.sources.rate_map[k], plan.days)
-        elif kind == LIST and plan.sources.at[k] < plan.days:
-            counts[k] = plan.sources.size[k]
-        else:
-            counts[k] = float((plan.deals.source == k).sum())
-    return counts
-
-
-def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats) -> Floats:
-    """Prospects of each source whom one prospect of each source brings."""
+def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay]) -> Floats:
+    """Prospects of each source whom one prospect of each source brings; rounds go on for a stay within the horizon."""
     names = list(spec.sources)
+    step, _ = _steps(plan)
     brought = np.zeros((len(names), len(names)))
     for s, stage in enumerate(spec.stages.values()):
-        stay = sum(
-            plan.exits.chance[e] * (plan.days if way == STAYS else stage.exits[way].after.mean())
-            for e, way in enumerate(stage.exits, start=int(plan.stages.exit_start[s]))
-        )
-        for rule in stage.refers:
-            rounds = 1.0
-            if rule.every is not None:
-                rounds += min(plan.days, stay if stage.exits else plan.days) / max(rule.every.mean(), 1e-9)
-            brought[:, names.index(rule.source)] += visits[:, s] * rounds * rule.number.mean()
+        for rule in stage.refers if not stays[s].is_passed else ():
+            rounds = 1.0 + (step * stays[s].present.sum() / rule.every.mean() if rule.every else 0.0)
+            each = rounds * rule.number.mean()
+            if each > 0:
+                brought[:, names.index(rule.source)] += visits[:, s] * each
     return brought
 
 
-def _loads(spec: ScenarioSpec, plan: Plan, entering: Floats) -> tuple[Load, ...]:
+def _loads(spec: ScenarioSpec, plan: Plan, entries: Floats) -> tuple[Load, ...]:
     """Each team's hours a week: asked by those who enter its stages, offered by its members' calendars."""
     weeks = plan.days / 7
     asked = np.zeros(len(plan.team_names))
     for s, stage in enumerate(spec.stages.values()):
-        if stage.work and plan.stages.team[s] != NOWHERE:
-            asked[plan.stages.team[s]] += entering[s] * stage.work.touches * stage.work.effort.mean()
+        if stage.work and plan.stages.team[s] != NOWHERE and _always(spec, stage) is None:
+            asked[plan.stages.team[s]] += entries[s] * stage.work.touches * stage.work.effort.mean()
     offered = [
         sum(
-            forward(plan.maps, plan.members.work_map[m], min(plan.days, plan.members.leaves[m]))
+            forward(plan.maps, plan.members.work_map[m], max(0.0, min(plan.days, plan.members.leaves[m])))
             for m in range(plan.teams.member_start[t], plan.teams.member_start[t + 1])
         )
         for t in range(len(plan.team_names))
     ]
     return tuple(
-        Load(name, float(a / weeks), float(o / weeks)) for name, a, o in zip(plan.team_names, asked, offered, strict=True)
+        Load(name, float(a / weeks), float(o / weeks))
+        for name, a, o in zip(plan.team_names, asked, offered, strict=True)
     )
-

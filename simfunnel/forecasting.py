@@ -1,7 +1,7 @@
 """Forecast: today's open deals and those not yet created, to the end of this quarter and the next.
 
-Open deals start where they are (stage, age, value, owner); new ones arrive as the scenario says. What the current quarter
-has booked already is known and added.
+Open deals start where they are (stage, age, value, owner); new ones arrive as the scenario says. What the current
+quarter has booked already is known and added.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ TOTAL = "total"
 class Forecast:
     """The predictive distribution of bookings and wins by quarter.
 
-    `parts` is long: metric, period, part ('already won', 'open deals', 'not yet created'), replication, value. `table` has
-    mean, interval of the mean, standard deviation and quantiles by metric, period and part, `total` included. `deals` has
-    one row an open deal: its chance to be won by the end of each quarter, and when (P10, P50, P90 of the date, if won).
+    `parts` is long: metric, period, part ('already won', 'open deals', 'not yet created'), replication, value. `table`
+    has mean, interval of the mean, standard deviation and quantiles by metric, period and part, `total` included.
+    `deals` has one row an open deal: its chance to be won by the end of each quarter, and when (P10, P50, P90 of the
+    date, if it is won).
     """
 
     scenario: Scenario
@@ -78,9 +79,9 @@ def forecast(
     """Forecast bookings and wins for so many fiscal quarters, the current one counted as the first.
 
     `deals` is a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member, and
-    attributes); without it, the deals that the scenario lists are taken, if it lists any. The forecast begins on the day after `as_of` (the
-    history's own date, or the day before the scenario's start, unless given). Raises InputError where deals and scenario
-    don't fit.
+    attributes); without it, the deals that the scenario lists are taken, if it lists any. The forecast begins on the
+    day after `as_of` (the history's own date, or the day before the scenario's start, unless given). Raises InputError
+    where deals and scenario don't fit.
     """
     if not 1 <= quarters <= 40:
         raise InputError(f"quarters must be 1 to 40, not {quarters}")
@@ -102,7 +103,7 @@ def forecast(
 
 
 def prepared(scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]) -> Scenario:
-    """The scenario from the day after `as_of` to the end of the last quarter, with these deals open; notes what was done."""
+    """The scenario from the day after `as_of` to the last quarter's end, with these deals open; notes what was done."""
     start = as_of + timedelta(days=1)
     end = start
     for _ in range(quarters):
@@ -295,6 +296,7 @@ def write_forecast(forecast: Forecast, folder: Path) -> Path:
         folder,
         tables={"forecast": forecast.table, "parts": forecast.parts, "deals": forecast.deals},
         figures={**pictures, **figures_of(forecast.runs)},
-        manifest=manifest_of(forecast.runs, "forecast") | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},
+        manifest=manifest_of(forecast.runs, "forecast")
+        | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},
         texts={"scenario.yaml": forecast.scenario.to_yaml()},
     )

@@ -94,7 +94,7 @@ class View:
         return np.asarray(np.cumsum(out, axis=1)[:, :-1])
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
-        """Amounts by period that belong to no prospect: a table by group leaves them out, unless a source caused them."""
+        """Amounts by period that belong to no prospect; a table by group leaves them out, unless a source is the cause."""
         out = np.zeros((len(self.groups), len(self.periods)))
         if self.by is None:
             out[0] = amounts
@@ -144,8 +144,8 @@ class View:
     def won(self) -> Flags:
         """By move: whether someone becomes a customer by it."""
         moves = self.records.moves
-        into: Flags = self.is_customer[moves.goal]
-        return into & ~self.from_customer & (moves.cause != OPENED)
+        won: Flags = self.is_customer[moves.goal] & ~self.from_customer & (moves.cause != OPENED)
+        return won
 
     @cached_property
     def lost(self) -> Flags:
@@ -466,8 +466,8 @@ def funnel(records: Records, plan: Plan) -> pd.DataFrame:
 def queues(records: Records, plan: Plan) -> pd.DataFrame:
     """One row a team, from the warm-up to the horizon.
 
-    Columns: team, utilisation, tasks (asked for), waited (share of the served who waited at all), mean_wait (days, of the
-    served), queue_length (mean over time), reneged (share of those asked for who gave up).
+    Columns: team, utilisation, tasks (asked for), waited (share of the served who waited at all), mean_wait (days, of
+    the served), queue_length (mean over time), reneged (share of those asked for who gave up).
     """
     import pandas as pd
 

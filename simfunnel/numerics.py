@@ -211,7 +211,7 @@ def quantile_beyond(tables: Tables, d: int, x: float, u: float) -> float:
     return max(x, quantile(tables, d, 1.0 - v))
 
 
-# --- monotone maps: clock time to working hours, time to expected arrivals -----------------------------------------------
+# --- monotone maps: clock time to working hours, time to expected arrivals --------------------------------------------
 
 EPSILON = 1e-9  # days (a tenth of a millisecond): the width of an instant when a calendar is asked
 
@@ -227,7 +227,7 @@ class Maps(NamedTuple):
 
 @compiled
 def forward(maps: Maps, m: int, x: float) -> float:
-    """y at x; constant beyond either end."""
+    """The map's y at x; constant beyond either end."""
     a = maps.start[m]
     b = a + maps.size[m]
     if x <= maps.x[a]:

@@ -17,7 +17,7 @@ UNITS = ("week", "month", "quarter")
 
 @dataclass(frozen=True)
 class Periods:
-    """Consecutive periods: period k reaches from edges[k] to edges[k + 1] (days since the start) and is called labels[k]."""
+    """Consecutive periods: period k reaches from edges[k] to edges[k + 1] (days since the start), named labels[k]."""
 
     unit: str
     edges: Floats

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 UNITS = ("week", "month", "quarter", "all")
 QUANTILES = (0.1, 0.5, 0.9)
+ENGINES = ("simpy",)
+"""The engines there are; `auto` takes the first that can run the scenario."""
 Progress = Callable[[int, int], None]
 """Told after each replication how many are done, of how many."""
 
@@ -178,8 +180,8 @@ def deal_ends(records: Records, plan: Plan) -> pd.DataFrame:
 class Runs:
     """The measured replications of one scenario.
 
-    `kpis` is long: replication, metric, unit (of the period), period, value; `grouped` has a group besides. `funnel` and
-    `queues` have one row a stage or team and replication.
+    `kpis` is long: replication, metric, unit (of the period), period, value; `grouped` has a group besides. `funnel`
+    and `queues` have one row a stage or team and replication.
     """
 
     scenario: Scenario
@@ -240,17 +242,20 @@ def run(
     by: str | None = None,
     log: bool = False,
     deals: bool = False,
+    engine: str = "auto",
     progress: Progress | None = None,
 ) -> Runs:
     """Run replications 0 .. replications - 1 of a scenario and measure them.
 
-    Interrupted from the keyboard, it returns those that are done (at least one), and raises KeyboardInterrupt where none
-    is. Raises InputError for arguments that can't be, RunError where the model can't go on.
+    Interrupted from the keyboard, it returns those that are done (at least one), and raises KeyboardInterrupt where
+    none is. Raises InputError for arguments that can't be, RunError where the model can't go on.
     """
     if not 1 <= replications <= 1_000_000:
         raise InputError(f"replications must be 1 to 1,000,000, not {replications}")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"a seed must be 0 to {MAX_SEED}, not {seed}")
+    if engine not in ("auto", *ENGINES):
+        raise InputError(not_among(engine, "engine", ("auto", *ENGINES)))
     if not 1 <= workers <= 1024:
         raise InputError(f"workers must be 1 to 1024, not {workers}")
     done: list[Outcome] = []

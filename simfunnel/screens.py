@@ -114,9 +114,8 @@ def show_teams(runs: Runs) -> None:
     out.print(table)
     tightest = max(means, key=lambda row: row["utilisation"] if row["utilisation"] == row["utilisation"] else 0.0)
     if tightest["utilisation"] > 0.9:
-        out.print(
-            f"The bottleneck is [bold]{tightest['team']}[/bold]: {share(tightest['utilisation'])} of its hours are used."
-        )
+        busy = share(tightest["utilisation"])
+        out.print(f"The bottleneck is [bold]{tightest['team']}[/bold]: {busy} of its hours are taken.")
 
 
 def show_comparison(comparison: Comparison, metrics: list[str] | None = None) -> None:
@@ -128,8 +127,9 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
     currency = base.scenario.spec.currency
     shown = metrics or metrics_worth_showing(base)
     out.print(
-        f"\n[bold]Against {base.scenario.name}[/bold]: {base.replications} replications on the same luck, seed {base.seed}. "
-        f"Money in {currency}.\nP(better) is the share of replications in which the alternative is better."
+        f"\n[bold]Against {base.scenario.name}[/bold]: {base.replications} replications on the same luck, "
+        f"seed {base.seed}. Money in {currency}.\n"
+        f"P(better) is the share of replications in which the alternative is better."
     )
     for name, rows in comparison.table.groupby("alternative", sort=False):
         table = Table(

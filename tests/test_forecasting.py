@@ -92,7 +92,9 @@ def test_what_the_scenario_does_not_know_is_noted(model):
 
 
 def test_deals_in_a_stage_that_the_scenario_has_not_are_refused(model):
-    with pytest.raises(InputError, match="'opne' is no stage of the scenario; allowed: open, won. Did you mean 'open'"):
+    with pytest.raises(
+        InputError, match=r"'opne' is no stage of the scenario; allowed: open, won. Did you mean 'open'"
+    ):
         forecast(model, deals(1, stage="opne"), as_of=date(2026, 9, 30), replications=2)
 
 

@@ -1,6 +1,6 @@
 """A simulated CRM export: what a flat deals file would hold of a simulated history.
 
-The sample data that simfunnel ships is made so, and tests of truth recovery begin here: the scenario is the known truth.
+The sample data that simfunnel ships is made so, and tests of truth recovery begin here: the scenario is the truth.
 """
 
 from __future__ import annotations

@@ -123,7 +123,11 @@ class Export:
         deals = mended.deals
         if deals.empty:
             why = "; ".join(f"{t.name}: {t.count:,}" for t in quality.troubles)
-            found = f"none of the {len(known):,} deals can be used ({why})" if len(known) else f"no deals were created by {day}"
+            found = (
+                f"none of the {len(known):,} deals can be used ({why})"
+                if len(known)
+                else f"no deals were created by {day}"
+            )
             raise InputError([Fault(found, file=self.name)])
         attributes, deals, words = _attributes(deals, mended.others)
         return History(

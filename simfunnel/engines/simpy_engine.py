@@ -282,7 +282,7 @@ class Replication:
         self, p: Prospect, s: int, visit: int, age: float, deadline: float
     ) -> Generator[simpy.Event, Any, Leaving]:
         """Choose the exit by odds, then its time; the limit may come first."""
-        plan, now = self.plan, self.env.now
+        now = self.env.now
         e, wait = self.choose_exit(p, s, visit, age)
         if now + wait <= deadline and wait < math.inf:
             yield self.env.timeout(wait)
@@ -444,7 +444,6 @@ class Replication:
 
     def referred(self, parent: Prospect, rule: int, child: int) -> None:
         """One referred prospect comes."""
-        plan = self.plan
         source = self.referrals.source[rule]
         key = child_key(parent.key, self.purposes.child[rule], child)
         prospect = self.born(source, key, parent=parent, reward=self.referrals.reward[rule])
@@ -497,7 +496,7 @@ def _money_on_entry(plan: Plan, s: int) -> list[tuple[int, float, float]]:
 
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
-    """Look for circles of garbage rarely: events and processes are freed without it, and looking took a third of a run."""
+    """Look for circles of garbage rarely: events are freed without it, and looking took a third of a run."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 20, 100)
     try:

@@ -29,6 +29,26 @@ _SHORT: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Shorter ways of writing a key than the one that the spec holds in the end."""
 
+_PREFACE = """\
+# Scenario reference
+
+Made from the schema by `python -m simfunnel.scenario.schema`; do not edit it by hand.
+
+Times are written with a unit (`30 min`, `2 h`, `5 days`, `2 weeks`, `3 months`, `1 quarter`, `2 years`), work in `min`
+or `h`, chances as `45%` or `0.45`, money as `12000`, `12k` or `3M`, factors as `x1.8`, `/7` or `+20%`. `A to B` is an
+uncertain number: a central 90% interval, from which each replication draws its own.
+
+A distribution is a plain quantity (always that), `{{exponential: 3 days}}`, any distribution of `scipy.stats` with its
+own parameters or with figures (`{{lognormal: {{mean: 30 min, cv: 0.8}}}}`, `{{gamma: {{median: 5 days, p90: 12 days}}}}`),
+`{{empirical: [1 day, 3 days]}}` or `{{empirical: {{file: times.csv, column: days, unit: days}}}}`, or
+`{{quantiles: {{0%: 1 day, 50%: 9 days, 100%: 60 days}}}}`.
+
+A condition (`when`, `only`, `first`) names facts and the values that they may have: {facts}, or any attribute. A value
+is a name, a list of names, or a range: `1 h to 24 h` (the end left out), `over 5`, `at least 3`, `under 3 days`,
+`up to 4`. `quarter_day` takes `first 7` or `last 14`; `date` takes `2026-11-01 to 2026-12-15`, `from …` or `until …`.
+
+Who is served next: {orders}."""
+
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of scenario files, `extends` and `override` included.
@@ -57,27 +77,9 @@ def reference() -> str:
     """The scenario reference as a Markdown page: every key with its meaning and examples."""
     whole = schema()
     needed = whole["then"]["required"]
+    facts = ", ".join(f"`{fact}`" for fact in FACTS if fact != "quarter_days_left")
     lines = [
-        "# Scenario reference",
-        "",
-        "Made from the schema by `python -m simfunnel.scenario.schema`; do not edit it by hand.",
-        "",
-        "Times are written with a unit (`30 min`, `2 h`, `5 days`, `2 weeks`, `3 months`, `1 quarter`, `2 years`), work in",
-        "`min` or `h`, chances as `45%` or `0.45`, money as `12000`, `12k` or `3M`, factors as `x1.8`, `/7` or `+20%`.",
-        "`A to B` is an uncertain number: a central 90% interval, from which each replication draws its own.",
-        "",
-        "A distribution is a plain quantity (always that), `{exponential: 3 days}`, any distribution of `scipy.stats` with its",
-        "own parameters or with figures (`{lognormal: {mean: 30 min, cv: 0.8}}`, `{gamma: {median: 5 days, p90: 12 days}}`),",
-        "`{empirical: [1 day, 3 days]}` or `{empirical: {file: times.csv, column: days, unit: days}}`, or",
-        "`{quantiles: {0%: 1 day, 50%: 9 days, 100%: 60 days}}`.",
-        "",
-        "A condition (`when`, `only`, `first`) names facts and the values that they may have: "
-        + ", ".join(f"`{f}`" for f in FACTS if f != "quarter_days_left")
-        + ", or any attribute. A value is a name, a list of names, or a range: `1 h to 24 h` (the end left out), `over 5`,",
-        "`at least 3`, `under 3 days`, `up to 4`; `quarter_day` takes `first 7` or `last 14`; `date` takes `2026-11-01 to",
-        "2026-12-15`, `from …` or `until …`.",
-        "",
-        "Who is served next: " + ", ".join(f"`{o}`" for o in ORDERS) + ".",
+        *_PREFACE.format(facts=facts, orders=", ".join(f"`{order}`" for order in ORDERS)).splitlines(),
         "",
         "## The file",
         "",

@@ -1,4 +1,4 @@
-"""Where an engine could fall over: circles that take no time, endless chains, horizons of a moment, empty everything."""
+"""Where an engine could fall over: circles without time, endless chains, horizons of a moment, empty everything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CIRCLES: dict[str, dict[str, Any]] = {
 def test_a_circle_that_takes_no_time_is_told(stages: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simpy_engine, "MAX_MOVES", 500)
     scenario = toy(teams={"sellers": {"size": 1}, "nobody": {"size": 0}}, stages=stages)
-    with pytest.raises(RunError, match="last from '(one|two)': a circle that takes no time"):
+    with pytest.raises(RunError, match=r"last from '(one|two)': a circle that takes no time"):
         run(scenario)
 
 
