@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from simfunnel import units
 from simfunnel.calendars import ALWAYS, DAYS, Calendar
+from simfunnel.distributions import Distribution
 from simfunnel.expectation import Expectation, expect
 from simfunnel.formatting import money
 from simfunnel.plan import Uncertainty
@@ -13,6 +15,7 @@ from simfunnel.scenario.conditions import member_names
 from simfunnel.scenario.spec import (
     FACTORS,
     STAYS,
+    Drawn,
     EffectSpec,
     Money,
     PluginSpec,
@@ -23,6 +26,8 @@ from simfunnel.scenario.spec import (
 )
 from simfunnel.units import Number, Uncertain
 
+_ABOUT = "Counts and hours are means over the horizon, without effects, waiting and giving up; a run tells the rest."
+
 
 def describe(spec: ScenarioSpec, warnings: tuple[str, ...] = ()) -> str:
     """The model in words, with what it leads one to expect; `warnings` end it."""
@@ -30,10 +35,11 @@ def describe(spec: ScenarioSpec, warnings: tuple[str, ...] = ()) -> str:
     parts = [
         _heading(spec),
         ["", "Who comes:", *(f"  {line}" for line in _sources(spec, expected))],
-        ["", "Where they go:", *(f"  {line}" for line in _stages(spec, expected))],
+        ["", "Where they go:", *(f"  {line}" for line in _stages(spec, expected)), *_ends(spec)],
         ["", "Who works (mean hours a week):", *(f"  {line}" for line in _teams(spec, expected))] if spec.teams else [],
         ["", "What changes the odds and the rest:", *(f"  {effect(e)}" for e in spec.effects)] if spec.effects else [],
         ["", *_referrals(expected)] if expected.brought.any() else [],
+        ["", _ABOUT],
         ["", *(f"Warning: {text}." for text in warnings)] if warnings else [],
     ]
     return "\n".join(line for part in parts for line in part)
@@ -50,9 +56,20 @@ def _heading(spec: ScenarioSpec) -> Iterator[str]:
             f"{name} ({', '.join(drawn.levels) if drawn.levels else 'a number'})"
             for name, drawn in spec.attributes.items()
         )
+    if spec.value != Drawn(cases={"other": Distribution.constant(0.0)}):
+        yield f"  {_worth(spec)}"
     count = _leaves(Uncertainty(spec).places)
     if count:
         yield f"  {count} numbers are uncertain: each replication draws its own; below they stand at their median"
+
+
+def _worth(spec: ScenarioSpec) -> str:
+    """What a prospect is worth, by whatever decides it."""
+    cases = spec.value.cases.items()
+    means = {name: money(case.mean(), spec.currency) for name, case in cases if isinstance(case, Distribution)}
+    if spec.value.by is None:
+        return f"a prospect is worth {means['other']} on average"
+    return f"a prospect is worth, on average by {spec.value.by}: " + ", ".join(f"{k} {v}" for k, v in means.items())
 
 
 def _leaves(places: object) -> int:
@@ -76,7 +93,7 @@ def _clock(hour: float) -> str:
 
 def _share(value: Number | None, rest: float = 0.0) -> str:
     if value is None:
-        return f"the rest, {rest:.3g}%"
+        return f"the rest, {rest:.3g}%" if rest < 100 else "everyone"
     if isinstance(value, Uncertain):
         return f"{100 * value.low:.3g}% to {100 * value.high:.3g}%"
     return f"{100 * value:.3g}%"
@@ -86,7 +103,7 @@ def _days(days: float) -> str:
     """A time in the unit that reads best."""
     if days == 0:
         return "at once"
-    for unit, least in (("year", 2 * units.DAYS_PER_YEAR), ("day", 1.0), ("h", units.HOUR)):
+    for unit, least in (("year", units.DAYS_PER_YEAR), ("day", 1.0), ("h", units.HOUR)):
         if days >= least:
             text = f"{days / units.DAYS_IN[unit]:.3g}"
             return f"{text} {unit}{'' if unit == 'h' or text == '1' else 's'}"
@@ -95,6 +112,12 @@ def _days(days: float) -> str:
 
 def _hours(hours: float) -> str:
     return f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.0f} min"
+
+
+def _price(amount: Number, currency: str) -> str:
+    """A small amount keeps its cents."""
+    number = float(units.middle(amount))
+    return money(number, currency) if abs(number) >= 100 else f"{number:.3g} {currency}"
 
 
 def _amount(amount: Money, currency: str) -> str:
@@ -114,9 +137,16 @@ def _sources(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
     weeks = spec.days / 7
     for name, source in spec.sources.items():
         count = expected.arrivals[name]
-        yield f"{name}: {_way(source, count, weeks)}" + (
-            f", into {source.enters}" if (source.enters or first) != first else ""
-        )
+        into = f", into {source.enters}" if (source.enters or first) != first else ""
+        yield f"{name}: {_way(source, count, weeks)}{into}{_costs(source, spec.currency)}"
+
+
+def _costs(source: SourceSpec, currency: str) -> str:
+    """What a source costs, as the end of a line."""
+    words = {"each": "each", "once": "once", "per_day": "a day"}
+    parts = [(getattr(source.cost, name), word) for name, word in words.items()]
+    said = [f"{_price(amount, currency)} {word}" for amount, word in parts if units.middle(amount)]
+    return f"; costs {' and '.join(said)}" if said else ""
 
 
 def _way(source: SourceSpec, count: float, weeks: float) -> str:
@@ -133,19 +163,30 @@ def _way(source: SourceSpec, count: float, weeks: float) -> str:
 
 
 def _stages(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
-    own = sum(expected.arrivals.values())
-    weights = [expected.arrivals[name] / own if own else 0.0 for name in spec.sources]
+    came = sum(expected.arrivals.values())
     for s, (name, stage) in enumerate(spec.stages.items()):
-        reached = sum(w * v for w, v in zip(weights, expected.visits[:, s], strict=True))
-        yield f"{name} ({reached:.2g} visits a prospect)" + (": a customer" if stage.is_customer else "")
+        visits = sum(
+            count / came * expected.visits[k, s] for k, count in enumerate(expected.arrivals.values()) if count > 0
+        )
+        often = "again and again" if visits == math.inf else f"{visits:.2g} visits a prospect in the end"
+        what = f"about {expected.entries[name]:,.0f} come; {often}" if visits else "nobody comes"
+        yield f"{name} ({what})" + (": a customer" if stage.is_customer else "")
         yield from (f"  {line}" for line in _stage(spec, stage))
+
+
+def _ends(spec: ScenarioSpec) -> Iterator[str]:
+    if spec.ends:
+        yield f"  the end is {' or '.join(spec.ends)}"
 
 
 def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
     for key, word in (("books", "books"), ("cash", "is paid"), ("cost", "costs")):
         amount = getattr(stage, key)
         if amount is not None:
-            yield f"{word} {_amount(amount, spec.currency)}"
+            term = units.middle(stage.term) if key == "books" else 0.0
+            yield f"{word} {_amount(amount, spec.currency)}" + (f", earned over {_days(term)}" if term else "")
+    if units.middle(stage.cost_per_day):
+        yield f"costs {_price(stage.cost_per_day, spec.currency)} a day for each who is here"
     if isinstance(stage.route, PluginSpec):
         yield f"a rule of your own, {stage.route.python}, may send it elsewhere first"
     else:
@@ -155,6 +196,8 @@ def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
         yield f"{work.team}: {_hours(work.effort.mean())} of work" + (
             f", {work.touches} times, {_days(work.every.mean())} apart" if work.touches > 1 else ""
         )
+        if units.middle(work.cost):
+            yield f"each time costs {_price(work.cost, spec.currency)}"
         if work.patience:
             yield f"waits {_days(work.patience.mean())} on average for someone, then goes to {work.gives_up}"
     rest = 100 * (1 - sum(units.middle(w.chance) for w in stage.exits.values() if w.chance is not None))
@@ -213,9 +256,11 @@ def effect(one: EffectSpec) -> str:
 
 
 def _times(factor: Number) -> str:
+    """A factor, as a divisor where that is shorter."""
     if isinstance(factor, Uncertain):
-        return f"x{factor.low:.3g} to x{factor.high:.3g}"
-    return f"x{factor:.3g}"
+        return f"{_times(factor.low)} to {_times(factor.high)}"
+    times, divided = f"{factor:.4g}", f"{1 / factor:.4g}" if factor else ""
+    return f"/{divided}" if 0 < len(divided) < len(times) else f"x{times}"
 
 
 def _when(when: dict[str, object]) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simfunnel.numerics import Floats, forward, survival
+from simfunnel.numerics import Floats, forward, quantile, survival
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec
 
@@ -95,11 +95,11 @@ def _stay(spec: ScenarioSpec, plan: Plan, s: int) -> _Stay:
     """A stay in stage s: the exits' times after the gaps between touches, cut off by the limit."""
     stage = list(spec.stages.values())[s]
     step, times = _steps(plan)
-    always = _always(spec, stage)
+    always = _always(stage)
     if always is not None:
         at_once = (times == 0.0).astype(np.float64)
         return _Stay({plan.place_names.index(always): at_once}, np.zeros(len(times)), is_passed=True)
-    gaps = (stage.work.touches - 1) * stage.work.every.mean() if stage.work else 0.0
+    gaps = _gaps(stage)
     first, last = int(plan.stages.exit_start[s]), int(plan.stages.exit_start[s + 1])
     chances = _chances(plan, s)
     left = [chance * _within(plan, int(plan.exits.after[e]), step, times - gaps)
@@ -120,9 +120,14 @@ def _stay(spec: ScenarioSpec, plan: Plan, s: int) -> _Stay:
     return _Stay(goals, np.maximum(present, 0.0), is_passed=False)
 
 
-def _always(spec: ScenarioSpec, stage: StageSpec) -> str | None:
+def _always(stage: StageSpec) -> str | None:
     """Where a stage sends everyone before any work, or None."""
     return next((r.to for r in stage.route if not r.when), None) if isinstance(stage.route, tuple) else None
+
+
+def _gaps(stage: StageSpec) -> float:
+    """The mean time between the touches of a stage, in all."""
+    return (stage.work.touches - 1) * stage.work.every.mean() if stage.work else 0.0
 
 
 def _chances(plan: Plan, s: int) -> Floats:
@@ -171,7 +176,7 @@ def _flow(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> tuple[Floats, F
 
 
 def _own(plan: Plan, times: Floats) -> tuple[Floats, Floats]:
-    """Prospects whom sources bring (sources, stages, steps), and deals that stand in a stage already (stages, steps)."""
+    """Prospects whom sources bring (sources, stages, steps), and deals that have been in a stage (stages, steps)."""
     own = np.zeros((len(plan.source_names), plan.n_stages, len(times)))
     aged = np.zeros((plan.n_stages, len(times)))
     edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [plan.days]])
@@ -218,25 +223,42 @@ def _visits(spec: ScenarioSpec, plan: Plan) -> Floats:
     n = plan.n_stages
     moves = np.zeros((n, n))
     for s, stage in enumerate(spec.stages.values()):
-        always = _always(spec, stage)
-        if always in spec.stages:
-            moves[s, plan.place_names.index(str(always))] = 1.0
-        elif always is None:
-            first = plan.stages.exit_start[s]
-            for k, chance in enumerate(_chances(plan, s)):
-                if 0 <= plan.exits.to[first + k] < n:
-                    moves[s, plan.exits.to[first + k]] += chance
+        for goal, chance in _goals_in_the_end(plan, s, stage):
+            if 0 <= goal < n:
+                moves[s, goal] += chance
     start = np.zeros((len(spec.sources), n))
     start[np.arange(len(spec.sources)), plan.sources.enters] = 1.0
     for k in np.unique(plan.deals.source):
         deals = plan.deals.stage[plan.deals.source == k]
         start[k] = np.bincount(deals, minlength=n) / len(deals)
-    reach = np.linalg.matrix_power(np.eye(n) + (moves > 0), n) > 0  # row can come to column
+    reach = np.eye(n) + (moves > 0)  # row can come to column
+    for _ in range(n.bit_length()):
+        reach = (reach @ reach > 0).astype(np.float64)
     leaks = moves.sum(axis=1) < 1 - 1e-9
-    endless = ~(reach & leaks).any(axis=1)
+    endless = reach @ leaks == 0
     inner = np.where(endless[:, None] | endless, 0.0, moves)
     visits = np.linalg.solve((np.eye(n) - inner).T, start.T).T
     return np.where((start @ reach > 0) & endless, math.inf, np.where(endless, 0.0, visits))
+
+
+def _goals_in_the_end(plan: Plan, s: int, stage: StageSpec) -> Iterator[tuple[int, float]]:
+    """Where those in stage s go, and with what chance, however long it takes; the limit may come before an exit."""
+    always = _always(stage)
+    if always is not None:
+        yield plan.place_names.index(always), 1.0
+        return
+    limit = int(plan.stages.limit[s])
+    gaps = _gaps(stage)
+    limits = [] if limit == NOWHERE else [quantile(plan.tables, limit, (k + 0.5) / 200) - gaps for k in range(200)]
+    left = 1.0
+    for e, chance in enumerate(_chances(plan, s), start=int(plan.stages.exit_start[s])):
+        after, goal = int(plan.exits.after[e]), int(plan.exits.to[e])
+        in_time = float(np.mean([1.0 - survival(plan.tables, after, most) for most in limits])) if limits else 1.0
+        if goal != NOWHERE:
+            left -= chance * in_time
+            yield goal, chance * in_time
+    if limits:
+        yield int(plan.stages.limit_to[s]), left
 
 
 def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay]) -> Floats:
@@ -258,7 +280,7 @@ def _loads(spec: ScenarioSpec, plan: Plan, entries: Floats) -> tuple[Load, ...]:
     weeks = plan.days / 7
     asked = np.zeros(len(plan.team_names))
     for s, stage in enumerate(spec.stages.values()):
-        if stage.work and plan.stages.team[s] != NOWHERE and _always(spec, stage) is None:
+        if stage.work and plan.stages.team[s] != NOWHERE and _always(stage) is None:
             asked[plan.stages.team[s]] += entries[s] * stage.work.touches * stage.work.effort.mean()
     offered = [
         sum(

@@ -87,11 +87,14 @@ class View:
         """
         moves, count = self.records.moves, len(self.periods)
         change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
-        weights = change * (amounts if isinstance(amounts, float) else amounts[moves.prospect])
         period = np.where(moves.time > self.periods.edges[-1], count, np.maximum(self.periods.of(moves.time), 0))
-        out = np.zeros((len(self.groups), count + 1))
-        np.add.at(out, (self.group[moves.prospect], period), weights)
-        return np.asarray(np.cumsum(out, axis=1)[:, :-1])
+        here = np.zeros(len(self.group))  # 0 or 1: amounts are never added and taken away again, which would leave dust
+        out = np.empty((len(self.groups), count))
+        for k in range(count):
+            now = period == k
+            np.add.at(here, moves.prospect[now], change[now])
+            out[:, k] = np.bincount(self.group, weights=here * amounts, minlength=len(self.groups))
+        return out
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
         """Amounts by period that belong to no prospect; a table by group leaves them out, unless a source is the cause."""
@@ -298,7 +301,8 @@ def open_deals(view: View) -> Floats:
 @metric("pipeline_value", "money")
 def pipeline_value(view: View) -> Floats:
     """The value of the deals open at the period's end."""
-    return view.stock(view.is_open, view.records.prospects.value)
+    value = view.stock(view.is_open, view.records.prospects.value)
+    return np.where(view.metric("open_deals") > 0, value, 0.0)  # adding and taking away may leave a rounding
 
 
 @metric("customers", "prospects")

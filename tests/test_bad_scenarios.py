@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from simfunnel.describing import describe
 from simfunnel.errors import Fault, InputError
 from simfunnel.plan import compile_plan, settle
 from simfunnel.scenario import from_tree, load, load_text
@@ -274,7 +275,8 @@ def test_junk_anywhere_gives_input_errors_only(path: tuple[Any, ...], junk: Any)
     except InputError:
         return
     assert load_text(scenario.to_yaml(), HERE).spec == scenario.spec
-    compile_plan(settle(scenario.spec, 1, 0))  # whatever passes the checks can be run
+    compile_plan(settle(scenario.spec, 1, 0))  # whatever passes the checks can be run and told
+    assert describe(scenario.spec, scenario.warnings)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])

@@ -20,7 +20,7 @@ from simfunnel.scenario import Scenario
 from tests import helpers, strategies
 from tests.helpers import Life, lives, run, toy
 
-many = settings(max_examples=800)
+many = settings(max_examples=60)
 
 
 # --- laws of every run ------------------------------------------------------------------------------------------------

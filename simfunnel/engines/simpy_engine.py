@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import simpy
@@ -68,8 +68,10 @@ from simfunnel.numerics import (
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import child_key, purpose, uniform
 from simfunnel.scenario.conditions import FACTS
+from simfunnel.units import MINUTE
 
-MAX_MOVES = 100_000  # of one prospect, or of prospects referred, in one instant: more means a circle that takes no time
+MAX_MOVES = 1000  # of one prospect within a minute: more means a circle that takes no time
+MAX_AT_ONCE = 100_000  # prospects referred in one instant, where they are nine tenths of everyone: a chain in no time
 MAX_REFERRED = 1_000_000  # in all, where they are nine tenths of everyone: more means a chain that grows without end
 VISIT = 1024  # draws of one visit to a stage have indices VISIT * visit + touch
 
@@ -106,6 +108,7 @@ class Replication:
         self.on_entry = [_money_on_entry(plan, s) for s in range(plan.n_stages)]
         self.rules = [Rule(plan, text) if text else None for text in plan.stages.plugin]
         self.log = Collector(len(plan.attribute_names))
+        self.stopped = False
         self.referred_in_all = 0
         self.referred_at_once = (0.0, 0)
 
@@ -129,6 +132,11 @@ class Replication:
     def wake(self, delay: float, order: int, then: Callable[[], None]) -> None:
         """Call `then` after a delay, at a place in the order of its instant."""
         Wake(self.env, delay, order, then)
+
+    def stop(self, why: str) -> NoReturn:
+        """Raise RunError. SimPy passes it on at the end of the instant; all others stand still until then."""
+        self.stopped = True
+        raise RunError(why)
 
     # --- draws ---
 
@@ -239,7 +247,7 @@ class Replication:
     def live(self, prospect: Prospect, place: int, age: float = 0.0, cause: int = STARTED) -> Life:
         """From stage to stage until an end, or for ever."""
         origin, moves, since = NOWHERE, 0, self.env.now
-        while True:
+        while not self.stopped:
             self.note_move(prospect, origin, place, cause)
             if place >= self.plan.n_stages:
                 prospect.facts[STAGE] = place
@@ -247,10 +255,10 @@ class Replication:
             origin = place
             place, cause = yield from self.stay(prospect, place, age, opened=cause == OPENED)
             age = 0.0
-            moves, since = (moves + 1, since) if self.env.now == since else (0, self.env.now)
+            moves, since = (moves + 1, since) if self.env.now - since < MINUTE else (0, self.env.now)
             if moves > MAX_MOVES:
                 name = self.plan.place_names[origin]
-                raise RunError(f"a prospect moved {MAX_MOVES:,} times, last from '{name}': a circle that takes no time")
+                self.stop(f"a prospect moved {MAX_MOVES:,} times, last from '{name}': a circle that takes no time")
 
     def stay(self, p: Prospect, s: int, age: float, *, opened: bool) -> Generator[simpy.Event, Any, Leaving]:
         """One stay in a stage: the goal and the cause of leaving. `age` is how long a deal has been there already."""
@@ -380,10 +388,10 @@ class Replication:
             p.owners[team.number] = member
         hours = self.sample(self.stages.effort[s], p, self.purposes.effort[s], index)
         hours *= self.factor(plan.slots.effort(s), p)
-        ends = work_end(plan.maps, self.work_map[member], now, hours)
-        self._note_task(ticket, team.number, now, ends)
+        took = work_end(plan.maps, self.work_map[member], now, hours) - now
+        self._note_task(ticket, team.number, now, now + took)
         self.pay(p, s, TOUCH_COST, self.stages.touch_cost[s])
-        yield self.env.timeout(ends - now)
+        yield self.env.timeout(took)
         p.facts[TOUCHES] += 1.0
         team.release(member)
 
@@ -418,7 +426,7 @@ class Replication:
     def refer(self, p: Prospect, s: int, rule: int, visit: int, entered: float, round_: int) -> None:
         """Bring the new prospects of one round, which began at `entered`; rounds go on while the prospect stays."""
         plan, purposes, now = self.plan, self.purposes, self.env.now
-        referrals, here = self.referrals, p.visits[s]
+        referrals, here, in_no_time = self.referrals, p.visits[s], 0
         while True:
             number = self.sample(referrals.number[rule], p, purposes.number[rule], VISIT * visit + round_)
             for _ in range(int(number)):
@@ -429,12 +437,14 @@ class Replication:
                     self.wake(comes - now, AT_ONCE, partial(self.referred, p, rule, child))
             if referrals.every[rule] == NOWHERE:
                 return
-            entered += self.sample(referrals.every[rule], p, purposes.round[rule], VISIT * visit + round_)
+            gap = self.sample(referrals.every[rule], p, purposes.round[rule], VISIT * visit + round_)
+            entered += gap
             round_ += 1
             if entered > now:
                 break
-            if round_ > MAX_MOVES:
-                raise RunError(f"'{plan.place_names[s]}' refers without end in no time; give every: a time above 0")
+            in_no_time = in_no_time + 1 if gap < MINUTE else 0
+            if in_no_time > MAX_MOVES:
+                self.stop(f"'{plan.place_names[s]}' refers without end in no time; give every: a time above 0")
 
         def again() -> None:
             if p.facts[STAGE] == s and p.visits[s] == here:
@@ -458,8 +468,8 @@ class Replication:
         if self.referred_in_all < 0.9 * len(self.log.prospects):
             return
         name = self.plan.source_names[source]
-        if self.referred_at_once[1] > MAX_MOVES:
-            raise RunError(f"'{name}' brought {MAX_MOVES:,} prospects in one instant: give refers a time, after:")
+        if self.referred_at_once[1] > MAX_AT_ONCE:
+            raise RunError(f"'{name}' brought {MAX_AT_ONCE:,} prospects in one instant: give refers a time, after:")
         if self.referred_in_all > MAX_REFERRED:
             raise RunError(
                 f"'{name}' brought {MAX_REFERRED:,} prospects: each brings more than one, a chain without end"

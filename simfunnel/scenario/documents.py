@@ -241,6 +241,13 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (so yaml wants it)
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """A text; in double quotes, which escape it, where it holds what YAML takes for the end of a line."""
+    unusual = "\x85" in text or "\u2028" in text or "\u2029" in text or "\r" in text
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if unusual else None)
+
+
+_Dumper.add_representer(str, _text)
 for _kind, _pattern in (("null", _NULL), ("bool", _BOOL), ("int", _INT), ("float", _FLOAT)):
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern.pattern})\\Z"), None)
 

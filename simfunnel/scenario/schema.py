@@ -39,7 +39,7 @@ or `h`, chances as `45%` or `0.45`, money as `12000`, `12k` or `3M`, factors as 
 uncertain number: a central 90% interval, from which each replication draws its own.
 
 A distribution is a plain quantity (always that), `{{exponential: 3 days}}`, any distribution of `scipy.stats` with its
-own parameters or with figures (`{{lognormal: {{mean: 30 min, cv: 0.8}}}}`, `{{gamma: {{median: 5 days, p90: 12 days}}}}`),
+own parameters or with figures (`{{lognormal: {{mean: 30 min, cv: 0.8}}}}`, `{{gamma: {{mean: 5 days, sd: 2 days}}}}`),
 `{{empirical: [1 day, 3 days]}}` or `{{empirical: {{file: times.csv, column: days, unit: days}}}}`, or
 `{{quantiles: {{0%: 1 day, 50%: 9 days, 100%: 60 days}}}}`.
 
@@ -53,8 +53,35 @@ Who is served next: {orders}."""
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of scenario files, `extends` and `override` included.
 
-    A file that extends another may leave out what the other says, so no key is required at its top.
+    One schema serves bases and variants: a file that extends another may leave out what the other says, take parts away
+    with an empty value, and change items of a list by name or number. So only `simfunnel check` asks for inner keys.
     """
+    found = _whole()
+    return {**_loosened(found), "if": found["if"], "then": found["then"]}
+
+
+def _loosened(node: Any) -> Any:
+    """A schema that accepts variants too: no key required, lists also as maps, and everything also empty."""
+    if isinstance(node, list):
+        return [_loosened(child) for child in node]
+    if not isinstance(node, Mapping):
+        return node
+    made = {key: _loosened(child) for key, child in node.items() if key != "required"}
+    if "properties" in made:
+        made["properties"] = {name: _or(part, {"type": "null"}) for name, part in made["properties"].items()}
+    if isinstance(made.get("additionalProperties"), Mapping):
+        made["additionalProperties"] = _or(made["additionalProperties"], {"type": "null"})
+    return _or(made, {"type": "object"}) if "items" in made else made
+
+
+def _or(part: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema that accepts this or the other, told in the same words."""
+    told = {key: part[key] for key in ("description", "default") if key in part}
+    return {**told, "anyOf": [{key: child for key, child in part.items() if key not in told}, other]}
+
+
+def _whole() -> dict[str, Any]:
+    """The schema of a scenario that stands alone, each key told as a person writes it."""
     found = ScenarioSpec.model_json_schema(by_alias=True)
     required = found.pop("required", [])
     properties = {**_VARIANT, **found.pop("properties")}
@@ -75,7 +102,7 @@ def schema() -> dict[str, Any]:
 
 def reference() -> str:
     """The scenario reference as a Markdown page: every key with its meaning and examples."""
-    whole = schema()
+    whole = _whole()
     needed = whole["then"]["required"]
     facts = ", ".join(f"`{fact}`" for fact in FACTS if fact != "quarter_days_left")
     lines = [
@@ -113,10 +140,10 @@ def _form(told: Mapping[str, Any]) -> str:
         return f"see [{_heading(name)}](#{_heading(name)})"
     examples = [e for e in _found(told, "examples") for e in e]
     choices = [c for found in _found(told, "enum") for c in found]
-    shown = [f"`{_plain(x)}`" for x in (choices or examples)[:4]]
-    return ", ".join(shown) or {"integer": "a whole number", "boolean": "true or false", "string": "a text"}.get(
-        str(next(iter(_found(told, "type")), "")), ""
-    )
+    shown = [f"`{_plain(x)}`" for x in [*choices, *examples][:4]]
+    kind = next(iter(_found(told, "type")), "")
+    kinds = {"integer": "a whole number", "boolean": "true or false", "string": "a text"}
+    return ", ".join(shown) or ("a name" if isinstance(kind, list) else kinds.get(str(kind), ""))
 
 
 def _found_first(node: Any, key: str) -> Any:

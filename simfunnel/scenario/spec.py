@@ -31,6 +31,7 @@ from simfunnel.units import Number, Rate, Span, Uncertain
 STAYS = "stays"
 LOST = "lost"
 FIRST_YEAR, LAST_YEAR = 1950, 2100
+MAX_COUNT = 10_000  # prospects brought at once
 
 
 class Spec(BaseModel):
@@ -51,11 +52,11 @@ def _texts(pattern: str | None = None, *examples: str) -> dict[str, Any]:
     return {"anyOf": [{"type": "number"}, text | ({"pattern": pattern} if pattern else {})]}
 
 
-def _distribution_of(reader: Callable[[object], Number], floor: float, example: str) -> Any:
+def _distribution_of(reader: Callable[[object], Number], floor: float, example: Any, name: str = "exponential") -> Any:
     schema = {
         "anyOf": [
             {"type": ["number", "string"], "examples": [example]},
-            {"type": "object", "minProperties": 1, "maxProperties": 1, "examples": [{"exponential": example}]},
+            {"type": "object", "minProperties": 1, "maxProperties": 1, "examples": [{name: example}]},
         ]
     }
     return _read(lambda v: read_distribution(v, reader, floor=floor), schema)
@@ -64,9 +65,9 @@ def _distribution_of(reader: Callable[[object], Number], floor: float, example: 
 def _whole(counted: Distribution) -> Distribution:
     """A distribution of whole numbers, such as how many prospects come."""
     if not counted.is_whole():
-        raise ValueError(
-            "is no count: it must give whole numbers; write for example 2, or {poisson: 0.4} for 0.4 on average"
-        )
+        raise ValueError("is no count of prospects; write for example 2, or {poisson: 0.4} for 0.4 on average")
+    if counted.mean() > MAX_COUNT:
+        raise ValueError(f"brings {counted.mean():,.0f} prospects at once; allowed are {MAX_COUNT:,}")
     return counted
 
 
@@ -77,8 +78,10 @@ Factor = Annotated[Number, *_read(units.read_factor, _texts(None, "x1.8", "/7", 
 Duration = Annotated[Number, *_read(units.read_duration, _texts(None, "5 days", "2 h"))]
 Times = Annotated[Distribution, *_distribution_of(units.read_duration, 0.0, "5 days")]
 Efforts = Annotated[Distribution, *_distribution_of(units.read_effort, 0.0, "2 h")]
-Counts = Annotated[Distribution, BeforeValidator(_whole), *_distribution_of(units.read_number, 0.0, "3")]
-Length = Annotated[Span, *_read(units.read_span, {"type": "string", "examples": ["2 quarters", "90 days"]})]
+Counts = Annotated[Distribution, BeforeValidator(_whole), *_distribution_of(units.read_number, 0.0, 2, "poisson")]
+Length = Annotated[
+    Span, *_read(units.read_span, {"anyOf": [{"type": "string", "examples": ["2 quarters", "90 days"]}, {"const": 0}]})
+]
 RateOf = Annotated[Rate, *_read(units.read_rate, {"type": "string", "examples": ["12 per day", "40 per week"]})]
 
 
@@ -105,7 +108,7 @@ def _read_name(value: object) -> str:
     return str(value)
 
 
-Name = Annotated[str, *_read(_read_name, {"type": "string"})]
+Name = Annotated[str, *_read(_read_name, {"type": ["string", "number"]})]
 
 
 def _read_count(value: object) -> object:
@@ -118,6 +121,16 @@ def _read_count(value: object) -> object:
 
 Level = str | int | float
 """A value of an attribute: the name of a category (which may look like a number), or a number."""
+Levels = Annotated[
+    dict[str, Level],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number"]},
+            "examples": [{"authority": "decides"}],
+        }
+    ),
+]
 
 
 def _count(least: int, most: int) -> Any:
@@ -125,7 +138,7 @@ def _count(least: int, most: int) -> Any:
     return (BeforeValidator(_read_count), Field(ge=least, le=most), WithJsonSchema(schema))
 
 
-Day = Annotated[date, *_read(_read_date, {"type": "string", "format": "date"})]
+Day = Annotated[date, *_read(_read_date, {"type": "string", "format": "date", "examples": ["2026-10-01"]})]
 
 
 # --- money ------------------------------------------------------------------------------------------------------------
@@ -285,14 +298,33 @@ def _reader_of_drawn(reader: Callable[[object], Number]) -> Callable[[object], D
     return read
 
 
-_DRAWN = {
-    "type": ["object", "number", "string"],
-    "examples": [{"smb": "70%", "mid": "30%"}, {"poisson": 3}, {"by": "source", "cases": {}}],
-}
-AttributeSpec = Annotated[Drawn, *_read(_reader_of_drawn(units.read_number), _DRAWN)]
-ValueSpec = Annotated[Drawn, *_read(_reader_of_drawn(units.read_amount), _DRAWN)]
+def _drawn_schema(*examples: Any) -> dict[str, Any]:
+    return {"type": ["object", "number", "string"], "examples": list(examples)}
 
-When = dict[str, Any]
+
+AttributeSpec = Annotated[
+    Drawn,
+    *_read(
+        _reader_of_drawn(units.read_number),
+        _drawn_schema({"smb": "70%", "mid": "30%"}, {"poisson": 3}, {"by": "source", "cases": {"other": 3}}),
+    ),
+]
+ValueSpec = Annotated[
+    Drawn,
+    *_read(
+        _reader_of_drawn(units.read_amount),
+        _drawn_schema(
+            "12k", {"lognormal": {"median": "12k", "p90": "60k"}}, {"by": "segment", "cases": {"other": "9k"}}
+        ),
+    ),
+]
+
+When = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {"type": "object", "examples": [{"source": "referral", "waited": "1 h to 24 h"}, {"seats": "over 5"}]}
+    ),
+]
 """Conditions that must all hold: a fact or attribute, and a value, a list of values or a range."""
 
 
@@ -341,9 +373,10 @@ CalendarSpec = Annotated[
         _read_calendar,
         {
             "anyOf": [
-                {"const": "always"},
+                {"type": "string", "enum": ["always"]},
                 {
                     "type": "object",
+                    "examples": [{"days": "Mon-Fri", "hours": "09:00-17:00", "holidays": "US"}],
                     "additionalProperties": False,
                     "properties": {
                         "days": {"type": ["string", "array"], "description": "open days, such as Mon-Fri"},
@@ -409,12 +442,12 @@ class OpenDeal(Spec):
     stage: Name
     """The stage where it stands."""
     age: Duration = 0.0
-    """How long it has been there."""
+    """How long it has been there; it has just come unless said. Work in its stage is done if it has been there."""
     value: Amount | None = None
     """What it is worth; drawn from `value` if it is not known."""
     member: Name | None = None
     """The member who owns it."""
-    attributes: dict[str, Level] = Field(default_factory=dict)
+    attributes: Levels = Field(default_factory=dict)
     """What is known of its attributes; the others are drawn."""
 
 
@@ -493,7 +526,7 @@ class MemberSpec(Working):
     name: Name | None = None
     """Their name; numbered names are given to those who have none."""
     count: Annotated[int, *_count(0, 10_000)] = 1
-    """How many of them there are."""
+    """How many of them there are; one unless said."""
     only: When = Field(default_factory=dict)
     """Whom they may serve, such as {segment: enterprise}; everyone unless said."""
 
@@ -549,13 +582,13 @@ class WorkSpec(Spec):
     effort: Efforts
     """Hours of work of one touch."""
     touches: Annotated[int, *_count(1, 1000)] = 1
-    """How many times they work on it."""
+    """How many times they work on it; once unless said."""
     every: Times = Distribution.constant(0.0)
-    """The time between the end of one touch and asking for the next."""
+    """The time between the end of one touch and asking for the next; none unless said."""
     patience: Times | None = None
     """How long the prospect waits for a member at each touch before giving up; for ever unless said."""
     gives_up: Name = LOST
-    """Where the impatient go."""
+    """Where the impatient go; `lost` unless said."""
     cost: Amount = 0.0
     """What each touch costs, besides the members' pay."""
 
@@ -566,8 +599,8 @@ class ExitSpec(Spec):
     chance: Chance | None = None
     """The share that leaves this way; one exit may leave it out and is the rest."""
     after: Times = Distribution.constant(0.0)
-    """How long those who leave this way take, from entry or from the end of the work."""
-    set: dict[str, Level] = Field(default_factory=dict)
+    """How long those who leave this way take, from entry or from the end of the work; no time unless said."""
+    set: Levels = Field(default_factory=dict)
     """Attributes that change on this way, such as {authority: decides}."""
 
 
@@ -577,7 +610,7 @@ class LimitSpec(Spec):
     after: Times
     """How long a prospect may stay in the stage, from entry."""
     to: Name = LOST
-    """Where it goes then."""
+    """Where it goes then; `lost` unless said."""
 
 
 class RouteSpec(Spec):
@@ -747,11 +780,11 @@ class ScenarioSpec(Spec):
     horizon: Length
     """How long it runs, such as `2 quarters`."""
     warm_up: Length = Span(0.0, "day")
-    """How much of the beginning is left out of every result."""
+    """How much of the beginning is left out of every result; nothing unless said."""
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
-    """ISO 4217 code, such as USD or EUR."""
+    """ISO 4217 code, such as EUR; USD unless said."""
     fiscal_year_ends: Annotated[int, *_read(read_month, {"type": "string", "examples": ["December"]})] = 12
-    """The month in which the fiscal year ends; quarters are counted from it."""
+    """The month in which the fiscal year ends; quarters are counted from it. December unless said."""
     calendar: CalendarSpec = Calendar()
     """When everyone works unless said otherwise; Mon-Fri 09:00-17:00 without holidays unless said."""
     attributes: dict[str, AttributeSpec] = Field(default_factory=dict)

@@ -93,7 +93,7 @@ def _lifted(path: Path_, tree: Any) -> Path_:
 
 def changed(tree: dict[str, Any], key: str | tuple[str, ...], value: Any) -> dict[str, Any]:
     """The tree with the part at a dotted path changed. Raises InputError where the path leads nowhere."""
-    path = tuple(map(str, key)) if isinstance(key, tuple) else _dotted(tree, str(key))
+    path = tuple(map(str, key)) if isinstance(key, tuple) else _dotted(tree, str(key), is_gone=value is None)
     if not path:
         raise InputError("an override needs the path of what it changes, such as 'teams.closer.size'")
     nested: Any = value
@@ -102,8 +102,11 @@ def changed(tree: dict[str, Any], key: str | tuple[str, ...], value: Any) -> dic
     return dict(merge(tree, nested))
 
 
-def _dotted(tree: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """A dotted path, followed as far as the tree goes; names that hold dots are found whole."""
+def _dotted(tree: Mapping[str, Any], key: str, *, is_gone: bool) -> tuple[str, ...]:
+    """A dotted path, followed as far as the tree goes; names that hold dots are found whole.
+
+    Only its last part may be new; not so where something is to be taken away (`is_gone`) that a name resembles.
+    """
     path: list[str] = []
     here: Any = tree
     rest = key
@@ -113,8 +116,8 @@ def _dotted(tree: Mapping[str, Any], key: str) -> tuple[str, ...]:
         names = [n for n in here if rest == n or rest.startswith(f"{n}.")] if isinstance(here, Mapping) else []
         name = max(names, key=len) if names else rest.partition(".")[0]
         is_last = len(rest) == len(name)
-        if not names and (not is_last or (isinstance(here, Mapping) and len(path) <= 1 and nearest(name, here))):
-            known = list(here) if isinstance(here, Mapping) else []
+        known = list(here) if isinstance(here, Mapping) else []
+        if not names and (not is_last or (is_gone and len(path) == 1 and nearest(name, known))):
             where = f"part of {'.'.join(path) or 'the scenario'}"
             raise InputError(f"override '{key}': {not_among(name, where, known)}")
         path.append(name)
