@@ -44,5 +44,5 @@ def test_a_time_belongs_to_the_period_that_it_begins():
 
 
 def test_another_unit_is_refused():
-    with pytest.raises(InputError, match="'quater' is no period; .* Did you mean 'quarter'"):
+    with pytest.raises(InputError, match=r"'quater' is no period; .* Did you mean 'quarter'"):
         periods(date(2026, 10, 1), 0, 92, "quater")
