@@ -97,7 +97,7 @@ class View:
         return out
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
-        """Amounts by period that belong to no prospect; a table by group leaves them out, unless a source is the cause."""
+        """Amounts by period that belong to no prospect; groups leave them out, unless a source is the cause."""
         out = np.zeros((len(self.groups), len(self.periods)))
         if self.by is None:
             out[0] = amounts
