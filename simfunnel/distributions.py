@@ -45,6 +45,7 @@ _ENDS = {"uniform": ("low", "high"), "triang": ("low", "mode", "high")}
 _HAVE_A_UNIT = re.compile(r"mean|sd|median|mode|low|high|loc|scale|value|p\d+(\.\d+)?")
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
 _MOST_VALUES = 100_000  # of a discrete distribution
+_RARE = 1e-9  # the chance of an uncertain number beyond what is checked
 _FAR = 2.0**-40  # of a tail: what scipy can't compute beyond is taken to be no further out
 _DENSE_OCTAVES = 20  # beyond 1e-6 in a tail, every eighth node is computed and the rest drawn between
 
@@ -170,26 +171,32 @@ def _read_points(points: object, read: Reader) -> tuple[tuple[str, Number], ...]
 
 
 def _checked(distribution: Distribution) -> Distribution:
-    """The same, having seen that it can be compiled, also where its uncertain numbers are at their ends."""
+    """The same, having seen that it can be compiled, wherever its uncertain numbers may come to lie."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             table(distribution.settled())
-            for corner in _corners(distribution):
-                _frozen(corner)
+            _check_corners(distribution)
     except (ArithmeticError, IndexError, RuntimeError, TypeError) as error:  # scipy's own, of odd figures
         raise ValueError(f"{distribution.name}: can't be computed ({error})") from None
     return distribution
 
 
-def _corners(distribution: Distribution) -> Iterator[Distribution]:
-    """The distribution with its uncertain numbers at their lower or upper ends, in every combination."""
+def _check_corners(distribution: Distribution) -> None:
+    """See that uncertain numbers can't contradict each other: each far out on either side, in every combination."""
     if distribution.name in OWN or not any(isinstance(v, Uncertain) for _, v in distribution.params):
         return
-    ends = [(v.low, v.high) if isinstance(v, Uncertain) else (v,) for _, v in distribution.params]
+    ends = [(v.at(_RARE), v.at(1 - _RARE)) if isinstance(v, Uncertain) else (v,) for _, v in distribution.params]
+    names = [k for k, _ in distribution.params]
     for values in itertools.product(*ends):
-        names = (k for k, _ in distribution.params)
-        yield replace(distribution, params=tuple(zip(names, values, strict=True)))
+        try:
+            _frozen(replace(distribution, params=tuple(zip(names, values, strict=True))))
+        except ValueError:
+            figures = ", ".join(f"{k} = {v:.3g}" for k, v in zip(names, values, strict=True))
+            hint = "narrow them, or say mean and cv, which always go together"
+            raise ValueError(
+                f"{distribution.name}: its uncertain numbers may contradict each other ({figures}); {hint}"
+            ) from None
 
 
 @lru_cache(maxsize=1)

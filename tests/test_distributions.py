@@ -294,9 +294,14 @@ def test_figures_may_be_uncertain() -> None:
 
 
 def test_uncertain_figures_must_be_possible_together() -> None:
-    """The median may reach 12 where the ninth decile is 11 only."""
-    with pytest.raises(ValueError, match="no such distribution has median = 12, p90 = 11"):
-        read({"lognormal": {"median": "8 to 12", "p90": "11 to 60"}})
+    """Also beyond their central 90%: a median of 12 to 8 and a ninth decile from 12.5 cross once in sixty draws."""
+    with pytest.raises(
+        ValueError, match=r"its uncertain numbers may contradict each other \(median = .*say mean and cv"
+    ):
+        read({"lognormal": {"median": "8 to 12", "p90": "12.5 to 60"}})
+    with pytest.raises(ValueError, match="may contradict each other"):
+        read({"binomial": {"n": 10, "p": "0.7 to 0.9"}})  # p could exceed 1
+    assert read({"lognormal": {"median": "10 to 14", "p90": "50 to 80"}}).mean() > 0
 
 
 @pytest.mark.parametrize(
