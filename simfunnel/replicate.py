@@ -13,7 +13,7 @@ import numpy as np
 
 from simfunnel import kpis
 from simfunnel.engines.records import CAUSES, OPENED, Records
-from simfunnel.errors import InputError, not_among
+from simfunnel.errors import InputError, RunError, not_among
 from simfunnel.numerics import Floats
 from simfunnel.periods import periods
 from simfunnel.plan import NOWHERE, Plan, Uncertainty, compile_plan
@@ -69,7 +69,10 @@ class _Planner:
         self.fixed = None if self.uncertainty.places else self._compiled(scenario.spec)
 
     def _compiled(self, spec: ScenarioSpec) -> Plan:
-        return compile_plan(spec, folder=str(self.scenario.folder))
+        try:
+            return compile_plan(spec, folder=str(self.scenario.folder))
+        except ValueError as error:  # uncertain figures that contradict each other, as drawn
+            raise RunError(f"the scenario can't be compiled with the numbers drawn: {error}") from None
 
     def plan(self, replication: int) -> Plan:
         return self.fixed or self._compiled(self.uncertainty.settled(self.seed, replication))

@@ -43,7 +43,7 @@ def shown(value: float, unit: str, currency: str = "", *, step: float | None = N
     Hours stay hours here, since those of a column or an axis are to be compared.
 
     >>> shown(2_264_000, "money", "USD"), shown(0.0683, "share"), shown(1116, "prospects"), shown(62.34, "hours")
-    ('2.26M USD', '6.8%', '1,116', '62.3 h')
+    ('2.26M USD', '6.8%', '1,116', '62 h')
     >>> shown(2_265_000, "money", step=5000), [shown(x, "share", step=0.025) for x in (0, 0.025)]
     ('2.265M', ['0.0%', '2.5%'])
     """
@@ -81,7 +81,7 @@ def signed(value: float, unit: str) -> str:
     """A difference: `+120k`; of shares in percentage points.
 
     >>> signed(-0.0123, "share"), signed(7, "prospects"), signed(62.34, "hours")
-    ('−1.2 points', '+7', '+62.3 h')
+    ('−1.2 points', '+7', '+62 h')
     """
     if unit == "hours" or abs(value) >= HUGE:
         text = shown(value, unit)
