@@ -12,18 +12,8 @@ from simfunnel.expectation import Expectation, expect
 from simfunnel.formatting import money
 from simfunnel.plan import Uncertainty
 from simfunnel.scenario.conditions import member_names
-from simfunnel.scenario.spec import (
-    FACTORS,
-    STAYS,
-    Drawn,
-    EffectSpec,
-    Money,
-    PluginSpec,
-    RateSteps,
-    ScenarioSpec,
-    SourceSpec,
-    StageSpec,
-)
+from simfunnel.scenario.fields import STAYS, Drawn, Money
+from simfunnel.scenario.spec import FACTORS, EffectSpec, PluginSpec, RateSteps, ScenarioSpec, SourceSpec, StageSpec
 from simfunnel.units import Number, Uncertain
 
 _ABOUT = "Counts and hours are means over the horizon, without effects, waiting and giving up; a run tells the rest."

@@ -15,7 +15,7 @@ from simfunnel.errors import Fault, InputError, not_among
 from simfunnel.replicate import Progress
 from simfunnel.scenario import Scenario, load
 from simfunnel.scenario.documents import Document, parse, read_text
-from simfunnel.scenario.spec import Spec
+from simfunnel.scenario.fields import Spec
 from simfunnel.scenario.wording import shape_faults
 
 

@@ -18,7 +18,7 @@ from simfunnel.distributions import Distribution
 from simfunnel.errors import InputError
 from simfunnel.scenario import Scenario, from_tree, load, load_text
 from simfunnel.scenario.documents import dump, parse, plain
-from simfunnel.scenario.spec import Shares
+from simfunnel.scenario.fields import Shares
 from simfunnel.scenario.variants import merge
 from simfunnel.units import Span, Uncertain
 

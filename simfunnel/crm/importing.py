@@ -21,7 +21,7 @@ from simfunnel.crm.tables import day_comes_first, read_dates, read_numbers, read
 from simfunnel.errors import Fault, InputError, not_among
 from simfunnel.scenario.conditions import FACTS
 from simfunnel.scenario.documents import parse, read_text
-from simfunnel.scenario.spec import STAYS
+from simfunnel.scenario.fields import STAYS
 
 COLUMNS = ("id", "created", "closed", "outcome", "stage", "value", "owner")
 OPEN_STAGE = "open"  # what the open stage is called where the file has several, or none

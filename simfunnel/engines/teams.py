@@ -80,7 +80,7 @@ class Team:
         self.members = range(plan.teams.member_start[t], plan.teams.member_start[t + 1])
         self.free = list(self.members)
         self.only = plan.members.only.tolist()
-        self.picky = self.owned or any(self.only[m] != NOWHERE for m in self.members)
+        self.some_only = any(self.only[m] != NOWHERE for m in self.members)
         self.waiting: list[tuple[Any, ...]] = []
         self.fresh: list[Ticket] = []
         self.asked = 0
@@ -121,7 +121,7 @@ class Team:
         k = 0
         while able and k < len(self.waiting):
             ticket: Ticket = self.waiting[k][-1]
-            member = self._member_for(ticket.prospect, able) if self.picky else able[0]
+            member = self._member_for(ticket.prospect, able)
             if member == NOWHERE:
                 k += 1
                 continue
@@ -145,9 +145,11 @@ class Team:
 
     def _member_for(self, prospect: Prospect, able: list[int]) -> int:
         """The member of those able who may serve this prospect: its owner, or anyone whom it suits."""
-        owner = prospect.owners.get(self.number, NOWHERE)
-        if self.owned and owner != NOWHERE and self.run.leaves[owner] > self.run.now:
+        owner = prospect.owners.get(self.number, NOWHERE) if self.owned else NOWHERE
+        if owner != NOWHERE and self.run.leaves[owner] > self.run.now:
             return owner if owner in able else NOWHERE
+        if not self.some_only:
+            return able[0]
         self.run.look(prospect)
         return next((m for m in able if self._suits(m, prospect)), NOWHERE)
 

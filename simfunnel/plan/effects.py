@@ -6,7 +6,8 @@ from simfunnel.numerics import Effects
 from simfunnel.plan.tables import NOWHERE, Slots
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.scenario.conditions import FACT, read_when
-from simfunnel.scenario.spec import STAYS, EffectSpec
+from simfunnel.scenario.fields import STAYS
+from simfunnel.scenario.spec import EffectSpec
 
 
 def effect_table(shop: Workshop) -> Effects:

@@ -15,7 +15,8 @@ from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, D
 from simfunnel.plan.workshop import ConditionPacker, Workshop, floats, ints, number
 from simfunnel.randomness import purpose, root_key
 from simfunnel.scenario.conditions import FACT, FACTS, read_when
-from simfunnel.scenario.spec import Drawn, EffectSpec, Shares, SourceSpec
+from simfunnel.scenario.fields import Drawn, Shares
+from simfunnel.scenario.spec import EffectSpec, SourceSpec
 from simfunnel.units import Rate
 
 

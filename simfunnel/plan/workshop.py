@@ -13,7 +13,8 @@ from simfunnel.distributions import Distribution, Packer
 from simfunnel.numerics import Conditions, Floats, Ints
 from simfunnel.plan.tables import NOWHERE
 from simfunnel.scenario.conditions import Clause, vocabulary
-from simfunnel.scenario.spec import STAYS, ExitSpec, ScenarioSpec
+from simfunnel.scenario.fields import STAYS
+from simfunnel.scenario.spec import ExitSpec, ScenarioSpec
 from simfunnel.units import Uncertain, middle
 
 

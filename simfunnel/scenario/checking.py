@@ -19,7 +19,8 @@ from simfunnel.distributions import Distribution, read_distribution
 from simfunnel.errors import InputError, nearest, not_among
 from simfunnel.scenario.conditions import DATED, FACTS, Vocabulary, member_names, read_clause
 from simfunnel.scenario.documents import Path_, read_text
-from simfunnel.scenario.spec import LOST, STAYS, AttributeSpec, Drawn, ScenarioSpec, StageSpec, TeamSpec
+from simfunnel.scenario.fields import LOST, STAYS, AttributeSpec, Drawn
+from simfunnel.scenario.spec import ScenarioSpec, StageSpec, TeamSpec
 from simfunnel.units import Uncertain
 
 Finding = tuple[Path_, str]

@@ -316,6 +316,20 @@ def test_patience_before_the_limit_is_giving_up_and_after_it_the_limit() -> None
         assert [life[-1] for life in lives(*run(scenario)).values()] == [expected]
 
 
+def test_a_grant_beats_patience_and_the_limit_in_the_same_instant() -> None:
+    """The second one's two days end on day 2, when the seller is free again; the third one's end on day 3."""
+    work = {"effort": "48 h", "patience": "2 days"}
+    scenario = one_stage(work, sources={"list": {"at": MONDAY, "size": 2}, "day 6": {"at": "2026-01-06", "size": 1}})
+    table = tasks(*run(scenario))
+    assert table.outcome.tolist() == ["served", "served", "gave up"]
+    assert table.begun.tolist()[:2] == [0.0, 2.0]
+    assert table.left.tolist()[2] == 3.0
+    limited_too = one_stage({"effort": "48 h"}, sources=scenario.tree["sources"]).override(
+        {"stages.lead.limit": {"after": "2 days", "to": "archive"}}
+    )
+    assert tasks(*run(limited_too)).outcome.tolist() == ["served", "served", "out of time"]
+
+
 def test_one_who_gave_up_leaves_the_queue_to_the_others() -> None:
     """Of three with patience of three, one and five days the second leaves and the third is next."""
     scenario = one_stage({"effort": "48 h", "patience": "5 days"}, sources=lists(5, 6, 7)).override(
