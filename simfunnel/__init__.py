@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from simfunnel.experiments import run_experiment as run_experiment
     from simfunnel.fitting.fit import fit as fit
     from simfunnel.forecasting import forecast as forecast
+    from simfunnel.forecasting import from_today as from_today
     from simfunnel.replicate import records_of as records_of
     from simfunnel.replicate import run as run
     from simfunnel.scenario import Scenario as Scenario
@@ -40,6 +41,7 @@ _HOME = {
     "compare": "comparison",
     "fit": "fitting.fit",
     "forecast": "forecasting",
+    "from_today": "forecasting",
     "from_tree": "scenario",
     "load": "scenario",
     "load_text": "scenario",

@@ -71,7 +71,11 @@ def _folder(output: Path | None, source: Path, *, quiet: bool) -> Path | None:
 
 @app.command
 def init(folder: Path = Path()) -> None:
-    """Write a starter scenario, a sample CRM export, and the truth from which the sample was simulated."""
+    """Write a starter scenario, a sample CRM export, and the truth from which the sample was simulated.
+
+    Args:
+        folder: Where to write them; the folder you are in unless said.
+    """
     from simfunnel.starter import write_starter
 
     for path in write_starter(folder):
@@ -81,7 +85,11 @@ def init(folder: Path = Path()) -> None:
 
 @app.command
 def check(files: list[Path], /) -> int:
-    """Tell every fault of scenario files; then each model in words."""
+    """Tell every fault of scenario files; then each model in words.
+
+    Args:
+        files: The scenario files.
+    """
     from simfunnel.describing import describe
     from simfunnel.scenario import load
 
@@ -124,7 +132,7 @@ def run(
         period: The periods of the table shown.
         by: Group the metrics by source, member, generation or an attribute as well.
         log: Write every move to this CSV file.
-        output: The folder for results; runs/<scenario> unless said.
+        output: The folder for results; runs/NAME unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import replicate, runs
@@ -169,6 +177,10 @@ def compare(
     workers: Workers = 0,
     precision: str | None = None,
     period: Period = "quarter",
+    deals: Path | None = None,
+    as_of: str | None = None,
+    map_: Annotated[Path | None, Parameter(name="--map")] = None,
+    quarters: int = 2,
     output: Output = None,
     json_: Json = False,
 ) -> None:
@@ -182,14 +194,25 @@ def compare(
         workers: How many processes; all cores unless said.
         precision: Go on until the difference in bookings is known so well, such as 2%.
         period: The periods of the table.
-        output: The folder for results; runs/<baseline>-compared unless said.
+        deals: A CRM export whose open deals all scenarios begin with, on the day after --as-of, as in forecast.
+        as_of: The date on which the export ends, as 2026-09-30; the last date in it unless said.
+        map_: A YAML file that names the export's columns.
+        quarters: With --deals, how many fiscal quarters, the current one counted as the first.
+        output: The folder for results; runs/NAME-compared unless said, NAME being the baseline's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import comparison
+    from simfunnel.crm.importing import read_crm
+    from simfunnel.forecasting import from_today
     from simfunnel.scenario import load
     from simfunnel.screens import progress
 
     base, *others = _all_loaded([baseline, *alternatives], load)
+    if deals:
+        history = read_crm(deals, map_, _day(as_of))
+        base, *others = (from_today(model, history, quarters=quarters) for model in (base, *others))
+    for model in (base, *others):
+        _warn(model)
     folder = _folder(output, baseline.with_name(f"{baseline.stem}-compared"), quiet=json_)
     wanted = _precision(precision)
     with progress("comparing") as tell:
@@ -224,7 +247,7 @@ def experiment(
         replications: How many replications of each; what the file says unless given.
         seed: The seed that all share; what the file says unless given.
         workers: How many processes; all cores unless said.
-        output: The folder for results; runs/<experiment> unless said.
+        output: The folder for results; runs/NAME unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import experiments
@@ -244,11 +267,12 @@ def fit(
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
-    as_of: date | None = None,
+    as_of: str | None = None,
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
     currency: str = "USD",
     busy: str = "80%",
     seed: int = 1,
+    replace: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Fit a scenario to a CRM export: what was found, what was assumed, and a file to read and edit.
 
@@ -260,6 +284,7 @@ def fit(
         currency: The currency of the values.
         busy: The share of the sellers' time that new deals are assumed to take (an export can't tell it).
         seed: The seed of the intervals' resampling.
+        replace: Overwrite the scenario file where it exists already.
     """
     from simfunnel.crm.importing import read_crm
     from simfunnel.fitting.fit import fit as fit_history
@@ -268,7 +293,9 @@ def fit(
     from simfunnel.screens import show_frame
     from simfunnel.units import middle, read_chance
 
-    history = read_crm(export, map_, as_of)
+    if output.exists() and not replace:
+        raise InputError(f"{output} exists already, perhaps with changes of yours; name another file, or add --replace")
+    history = read_crm(export, map_, _day(as_of))
     print(history.quality.to_text())
     model = fit_history(history, busy=float(middle(_read(read_chance, busy, "--busy"))), seed=seed, currency=currency)
     text = model.to_yaml()
@@ -287,7 +314,7 @@ def forecast(
     /,
     *,
     deals: Path | None = None,
-    as_of: date | None = None,
+    as_of: str | None = None,
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
     quarters: int = 2,
     target: str | None = None,
@@ -309,7 +336,7 @@ def forecast(
         replications: How many replications.
         seed: The seed; the same seed gives the same results.
         workers: How many processes; all cores unless said.
-        output: The folder for results; runs/<scenario>-forecast unless said.
+        output: The folder for results; runs/NAME-forecast unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import forecasting
@@ -320,13 +347,13 @@ def forecast(
 
     model = load(scenario)
     folder = _folder(output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=json_)
-    history = read_crm(deals, map_, as_of) if deals else None
+    history = read_crm(deals, map_, _day(as_of)) if deals else None
     aim = None if target is None else float(middle(_read(read_amount, target, "--target")))
     with progress("forecasting") as tell:
         result = forecasting.forecast(
             model,
             history,
-            as_of=as_of,
+            as_of=_day(as_of),
             quarters=quarters,
             target=aim,
             replications=replications,
@@ -375,6 +402,12 @@ def _read(reader: Callable[[object], Any], text: str, option: str) -> Any:
         return reader(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}") from None
+
+
+def _day(text: str | None) -> date | None:
+    from simfunnel.scenario.fields import read_date
+
+    return None if text is None else _read(read_date, text, "--as-of")
 
 
 def _precision(text: str | None) -> float | None:

@@ -18,6 +18,7 @@ from simfunnel.errors import InputError, not_among
 from simfunnel.replicate import UNITS, Outcome, Progress, Runs, gather, outcomes, run
 from simfunnel.runs import manifest_of, plain, version, write_tables_and_pictures
 from simfunnel.scenario import Scenario
+from simfunnel.units import Span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,9 +178,15 @@ def _names(scenarios: list[Scenario]) -> list[str]:
     return names
 
 
+def _in_words(scenario: Scenario, key: str) -> str:
+    """What a scenario says of a key; lengths of time in days, however they are written."""
+    said = getattr(scenario.spec, key)
+    return f"{said.days_from(scenario.spec.start):g} days" if isinstance(said, Span) else str(said)
+
+
 def _comparable(baseline: Scenario, other: Scenario, name: str) -> None:
     for key in ("start", "horizon", "warm_up", "currency", "fiscal_year_ends"):
-        ours, theirs = getattr(baseline.spec, key), getattr(other.spec, key)
+        ours, theirs = (_in_words(scenario, key) for scenario in (baseline, other))
         if ours != theirs:
             raise InputError(f"'{name}' can't be compared with '{baseline.name}': its {key} is {theirs}, not {ours}")
 

@@ -50,7 +50,8 @@ def _heading(spec: ScenarioSpec) -> Iterator[str]:
         yield f"  {_worth(spec)}"
     count = _leaves(Uncertainty(spec).places)
     if count:
-        yield f"  {count} numbers are uncertain: each replication draws its own; below they stand at their median"
+        numbers = "1 number is" if count == 1 else f"{count} numbers are"
+        yield f"  {numbers} uncertain: each replication draws its own; below the median stands"
 
 
 def _worth(spec: ScenarioSpec) -> str:

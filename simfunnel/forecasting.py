@@ -19,7 +19,7 @@ from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.periods import periods
 from simfunnel.replicate import QUANTILES, Progress, Runs, run, summarise
-from simfunnel.runs import figures_of, manifest_of, plain, version, write_tables_and_pictures
+from simfunnel.runs import figures_of, manifest_of, plain, tables_of, version, write_tables_and_pictures
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
 
@@ -91,15 +91,37 @@ def forecast(
         raise InputError(
             f"the history is cut at {history.as_of}, so it can't be forecast as of {day}; read it with as_of={day}"
         )
-    table = history.open_deals() if history else deals
     notes: list[str] = []
-    ready = prepared(scenario, None if table is None else table, day, quarters, notes)  # type: ignore[arg-type]
+    ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
+    if target is not None:
+        ready = ready.override({"target": target})
+    if not any(source.deals for source in ready.spec.sources.values()):
+        notes.append("no open deals were given, so this forecast holds only those not yet created")
     runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
     won = already_won(history, ready, notes) if history else {}
     if target is None and scenario.spec.target is not None:
         target = float(middle(scenario.spec.target))
     parts = _parts(runs, won)
     return Forecast(ready, runs, day, parts, _table(parts), _chances(runs), tuple(notes), target)
+
+
+def from_today(
+    scenario: Scenario,
+    deals: History | pd.DataFrame | None,
+    *,
+    as_of: date | None = None,
+    quarters: int = 2,
+    notes: list[str] | None = None,
+) -> Scenario:
+    """The scenario that begins on the day after `as_of` with these open deals, as `forecast` runs it.
+
+    So a comparison can begin from today as well: `compare(from_today(base, history), from_today(other, history))`. What
+    had to be left out is added to `notes`. Raises InputError where deals and scenario don't fit.
+    """
+    history = deals if isinstance(deals, History) else None
+    day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
+    table = deals.open_deals() if isinstance(deals, History) else deals
+    return prepared(scenario, table, day, quarters, [] if notes is None else notes)
 
 
 def prepared(scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]) -> Scenario:
@@ -294,7 +316,12 @@ def write_forecast(forecast: Forecast, folder: Path) -> Path:
     }
     return write_tables_and_pictures(
         folder,
-        tables={"forecast": forecast.table, "parts": forecast.parts, "deals": forecast.deals},
+        tables={
+            **tables_of(forecast.runs),
+            "forecast": forecast.table,
+            "parts": forecast.parts,
+            "deals": forecast.deals,
+        },
         figures={**pictures, **figures_of(forecast.runs)},
         manifest=manifest_of(forecast.runs, "forecast")
         | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +68,15 @@ class View:
         weights = np.broadcast_to(np.asarray(amounts, dtype=np.float64), times.shape)
         np.add.at(out, (self.group[prospects[inside]], period[inside]), weights[inside])
         return out
+
+    def spread(self, by_day: Floats, since: Floats, until: Floats, prospects: Ints) -> Floats:
+        """Amounts a day that run from one time until another, added by group of the prospect and period."""
+        group, count = self.group[prospects], len(self.groups)
+        columns = [
+            np.bincount(group, by_day * np.maximum(0.0, np.minimum(until, end) - np.maximum(since, begin)), count)
+            for begin, end in pairwise(self.periods.edges)
+        ]
+        return np.column_stack(columns)
 
     def moved(self, which: Flags, amounts: Floats | float = 1.0) -> Floats:
         """Moves of a kind, counted (or their amounts added)."""
@@ -237,14 +247,10 @@ def revenue(view: View) -> Floats:
     rows = view.records.money
     which = rows.kind == BOOKED
     term = view.plan.stages.term[rows.stage]
-    out = view.sums(*(c[which & (term == 0)] for c in (rows.time, rows.prospect, rows.amount)))
-    edges = view.periods.edges
-    if not (which & (term > 0)).any():
-        return out
-    for k in np.flatnonzero(which & (term > 0)):
-        covered = np.minimum(edges[1:], rows.time[k] + term[k]) - np.maximum(edges[:-1], rows.time[k])
-        out[view.group[rows.prospect[k]]] += rows.amount[k] * np.maximum(0.0, covered) / term[k]
-    return out
+    at_once, later = which & (term == 0), which & (term > 0)
+    since, by_day = rows.time[later], rows.amount[later] / term[later]
+    spread = view.spread(by_day, since, since + term[later], rows.prospect[later])
+    return view.sums(rows.time[at_once], rows.prospect[at_once], rows.amount[at_once]) + spread
 
 
 @metric("cash", "money")
@@ -273,17 +279,15 @@ def cost(view: View) -> Floats:
 def _cost_of_staying(view: View) -> Floats:
     """What each day in a stage costs, for stages that say so."""
     plan, moves = view.plan, view.records.moves
-    out = np.zeros((len(view.groups), len(view.periods)))
-    if not plan.stages.cost_per_day.any():
-        return out
+    if not plan.stages.cost_per_day.any() or not len(moves.time):
+        return np.zeros((len(view.groups), len(view.periods)))
     rates = np.concatenate([plan.stages.cost_per_day, np.zeros(len(plan.place_names) - plan.n_stages)])
     order = np.lexsort((np.arange(len(moves.time)), moves.prospect))
     person, time, goal = moves.prospect[order], moves.time[order], moves.goal[order]
     last = np.append(person[1:] != person[:-1], True)
     until = np.where(last, plan.days, np.append(time[1:], plan.days))
-    for k in np.flatnonzero(rates[goal] > 0):
-        out[view.group[person[k]]] += rates[goal[k]] * view.overlap(float(time[k]), float(until[k]))
-    return out
+    here = rates[goal] > 0
+    return view.spread(rates[goal][here], time[here], until[here], person[here])
 
 
 @metric("profit", "money")
@@ -292,13 +296,13 @@ def profit(view: View) -> Floats:
     return view.metric("revenue") - view.metric("cost")
 
 
-@metric("open_deals", "prospects")
+@metric("open_deals", "prospects", better=0)
 def open_deals(view: View) -> Floats:
     """Deals open at the period's end."""
     return view.stock(view.is_open)
 
 
-@metric("pipeline_value", "money")
+@metric("pipeline_value", "money", better=0)
 def pipeline_value(view: View) -> Floats:
     """The value of the deals open at the period's end."""
     value = view.stock(view.is_open, view.records.prospects.value)

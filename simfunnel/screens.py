@@ -125,7 +125,8 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
     out = console()
     base = comparison.baseline
     currency = base.scenario.spec.currency
-    shown = metrics or metrics_worth_showing(base)
+    worth = {m for runs in (base, *comparison.alternatives.values()) for m in metrics_worth_showing(runs)}
+    shown = metrics or worth
     out.print(
         f"\n[bold]Against {base.scenario.name}[/bold]: {base.replications} replications on the same luck, "
         f"seed {base.seed}. Money in {currency}.\n"

@@ -217,6 +217,8 @@ def read_chance(value: object) -> Number:
 
 def _one_chance(text: str) -> float:
     percent = text.strip().endswith("%")
+    if not re.fullmatch(rf"\s*{_NUMBER}\s*", text.strip().removesuffix("%")):
+        raise ValueError(f"'{text.strip()}' is no chance; write for example '45%', 0.45 or '30% to 40%'")
     number = _plain(text.strip().removesuffix("%"), "chance", "'45%' or 0.45") / (100 if percent else 1)
     _check_chance(number, text.strip())
     return number

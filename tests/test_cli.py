@@ -233,3 +233,20 @@ def test_help_is_quick_to_read_and_names_every_command():
     assert done.returncode == 0
     for command in ("init", "check", "run", "compare", "experiment", "fit", "forecast", "schema"):
         assert command in done.stdout
+
+
+def test_fit_keeps_a_scenario_that_is_there(folder, capsys):
+    Path("deals.csv").write_text(
+        "id,created,closed,stage,amount\na,2026-01-05,2026-02-01,won,100\nb,2026-01-08,,open,\n"
+    )
+    Path("model.yaml").write_text("mine")
+    assert main(["fit", "deals.csv", "-o", "model.yaml"]) == 2
+    assert "add --replace" in capsys.readouterr().err
+    assert Path("model.yaml").read_text() == "mine"
+    assert main(["fit", "deals.csv", "-o", "model.yaml", "--replace"]) == 0
+    assert "Fitted from deals.csv" in Path("model.yaml").read_text()
+
+
+def test_a_date_that_is_none_is_told_how_to_be_written(folder, capsys):
+    assert main(["forecast", "tiny.yaml", "--as-of", "30/09/2026"]) == 2
+    assert "--as-of: '30/09/2026' is no date; write it as 2026-10-01" in capsys.readouterr().err

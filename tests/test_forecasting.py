@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from simfunnel.comparison import compare
 from simfunnel.errors import InputError
-from simfunnel.forecasting import forecast
+from simfunnel.forecasting import forecast, from_today
 from simfunnel.scenario import load_text
 
 MODEL = """
@@ -120,3 +121,17 @@ def test_a_history_gives_what_is_already_won(model, tmp_path):
     assert won["wins"] == 3
     assert won["bookings"] == 2100
     assert "late" in set(result.deals.deal)  # won after the as-of date, so it is open still
+
+
+def test_without_open_deals_the_forecast_says_what_it_lacks(model):
+    result = forecast(model, as_of=date(2026, 9, 30), replications=2)
+    assert any("no open deals were given" in note for note in result.notes)
+
+
+def test_a_comparison_can_begin_from_today(model):
+    base = from_today(model, deals(30), as_of=date(2026, 9, 30))
+    more = base.override({"teams.sellers.members": {"Cy": {}}}, name="one more")
+    result = compare(base, more, replications=3)
+    same = forecast(model, deals(30), as_of=date(2026, 9, 30), replications=3)
+    assert result.baseline.values("wins").equals(same.runs.values("wins"))
+    assert len(more.spec.teams["sellers"].members or ()) == 3

@@ -453,4 +453,5 @@ def test_a_task_ends_when_its_hours_are_done(scenario: Scenario) -> None:
         effort = scenario.spec.stages[plan.place_names[rows.stage[k]]].work.effort  # type: ignore[union-attr]
         if effort.is_constant and not scenario.spec.effects:
             work_map = int(plan.members.work_map[rows.member[k]])
-            assert rows.ended[k] == work_end(plan.maps, work_map, rows.begun[k], effort.mean())
+            expected = work_end(plan.maps, work_map, rows.begun[k], effort.mean())
+            assert rows.ended[k] == pytest.approx(expected, abs=1e-12)

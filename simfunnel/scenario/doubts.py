@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from simfunnel.errors import nearest
 from simfunnel.scenario.conditions import member_names
 from simfunnel.scenario.spec import ScenarioSpec
 
@@ -16,7 +17,8 @@ def warnings_of(spec: ScenarioSpec) -> Iterator[str]:
     busy = {stage.work.team for stage in spec.stages.values() if stage.work}
     for name, team in spec.teams.items():
         if name not in busy:
-            yield f"team '{name}' has no work in any stage"
+            meant = nearest(name, [other for other in spec.teams if other != name])
+            yield f"team '{name}' has no work in any stage" + (f"; did you mean '{meant}'?" if meant else "")
         if not member_names(name, spec):
             yield f"team '{name}' has no members: whoever needs it waits until patience or a limit ends it"
         if team.ramp is not None and not team.hired and not any(m.hired for m in team.members or ()):
@@ -25,6 +27,8 @@ def warnings_of(spec: ScenarioSpec) -> Iterator[str]:
     for name, source in spec.sources.items():
         if source.rate is None and source.at is None and source.deals is None and name not in filled:
             yield f"source '{name}' brings nobody: it has no rate, list or deals, and no stage refers to it"
+        if source.deals == ():
+            yield f"source '{name}' lists no open deals; with --deals EXPORT, forecast and compare fill it"
         if source.at and source.at >= spec.start + timedelta(days=spec.days):
             yield f"source '{name}' comes on {source.at}, after the horizon ends"
     if not any(stage.is_customer for stage in spec.stages.values()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -497,6 +497,9 @@ FACTORS = ("odds", "time", "effort", "patience", "value", "arrivals")
 
 class ScenarioSpec(Spec):
     """A scenario: prospects from sources flow through stages, where teams with limited time work on them."""
+
+    VARIANT_KEYS: ClassVar[tuple[str, ...]] = ("extends", "override")
+    """Keys that a file may have besides; they are resolved before it becomes a spec."""
 
     name: Annotated[str, Field(min_length=1)]
     """What it is called."""

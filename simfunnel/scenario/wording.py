@@ -26,7 +26,8 @@ def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:
     context = detail.get("ctx", {})
     match kind:
         case "extra_forbidden":
-            return not_among(loc[-1], "key here", _keys_at(root, loc[:-1]))
+            top = getattr(root, "VARIANT_KEYS", ()) if len(loc) == 1 else ()
+            return not_among(loc[-1], "key here", [*_keys_at(root, loc[:-1]), *top])
         case "missing":
             return f"'{loc[-1]}' is missing"
         case "value_error":

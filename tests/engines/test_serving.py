@@ -53,6 +53,18 @@ def test_order_of_service(serves: Any, order: list[str]) -> None:
     assert served(scenario) == order
 
 
+@pytest.mark.parametrize("serves", ["newest first", "highest value first", {"first": [{"source": "late"}]}], ids=str)
+def test_all_who_come_at_one_instant_are_there_before_anyone_is_served(serves: Any) -> None:
+    """The later source's prospect is the newest, the dearest and the first by rule, and so it is served first."""
+    scenario = one_stage(
+        {"effort": "24 h"},
+        sources={"early": {"at": "2026-01-07", "size": 1}, "late": {"at": "2026-01-07", "size": 1}},
+        value={"by": "source", "cases": {"early": 10, "late": 20}},
+        teams={"sellers": {"size": 1, "serves": serves}},
+    )
+    assert served(scenario) == ["late", "early"]
+
+
 def test_ten_thousand_at_one_instant_are_served_by_value() -> None:
     scenario = one_stage(
         {"effort": "1 min"},

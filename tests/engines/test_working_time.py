@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers import MONDAY, run, tasks, toy
 
 OFFICE = {"days": "Mon-Fri", "hours": "09:00-17:00"}
-FOREVER = [MONDAY, 60]
 
 
 def clock(day: int, hour: float) -> float:
@@ -197,3 +198,53 @@ def test_a_leap_day_is_worked() -> None:
         stages={"lead": {"work": {"team": "sellers", "effort": "17 h"}, "exits": {"lost": {}}}},
     )
     assert tasks(*run(scenario)).ended[0] == pytest.approx(clock(2, 10))
+
+
+# --- against counting minutes -----------------------------------------------------------------------------------------
+
+
+@st.composite
+def open_minutes(draw: st.DrawFn) -> tuple[dict[str, Any], list[int]]:
+    """A calendar of odd hours, and the minutes of eight weeks in which it is open."""
+    cuts = sorted(draw(st.lists(st.integers(0, 1440), min_size=2, max_size=4, unique=True)))
+    ranges = list(zip(cuts[::2], cuts[1::2], strict=False))
+    days = draw(st.lists(st.sampled_from(range(7)), min_size=1, unique=True))
+    closed = draw(st.lists(st.integers(0, 20), max_size=2, unique=True))
+    names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+    calendar = {
+        "days": [names[day] for day in days],
+        "hours": [f"{a // 60:02d}:{a % 60:02d}-{b // 60:02d}:{b % 60:02d}" for a, b in ranges],
+        "holidays": [f"2026-01-{5 + day:02d}" for day in closed],
+    }
+    minutes = [
+        1440 * day + minute
+        for day in range(56)
+        if day % 7 in days and day not in closed
+        for begin, end in ranges
+        for minute in range(begin, end)
+    ]
+    return calendar, minutes
+
+
+@settings(max_examples=60)
+@given(open_minutes(), st.integers(1, 700), st.integers(1, 6))
+def test_tasks_use_up_the_open_minutes_one_by_one(
+    opened: tuple[dict[str, Any], list[int]], effort: int, size: int
+) -> None:
+    """Task k has the k-th so many open minutes for itself, whatever the hours, days and holidays."""
+    calendar, minutes = opened
+    scenario = toy(
+        horizon="56 days",
+        calendar=calendar,
+        sources={"list": {"at": MONDAY, "size": size}},
+        teams={"sellers": {"size": 1}},
+        stages={"lead": {"work": {"team": "sellers", "effort": f"{effort} min"}, "exits": {"lost": {}}}},
+    )
+    table = tasks(*run(scenario)).sort_values("prospect")
+    came = table.asked.iloc[0] * 1440
+    minutes = [minute for minute in minutes if minute >= came - 1e-6]
+    for k, (begun, ended) in enumerate(zip(table.begun, table.ended, strict=True)):
+        mine = minutes[k * effort : (k + 1) * effort]
+        if len(mine) == effort:
+            assert begun * 1440 == pytest.approx(mine[0], abs=1e-6)
+            assert ended * 1440 == pytest.approx(mine[-1] + 1, abs=1e-6)
