@@ -106,8 +106,16 @@ def outcomes(
         yield from batch
 
 
+_KEPT: dict[tuple[str, str, int], _Planner] = {}
+
+
 def _batch(scenario: Scenario, seed: int, numbers: list[int], request: Request) -> list[Outcome]:
-    planner = _Planner(scenario, seed)
+    """One batch in a worker, which keeps its last planner for the batches to come."""
+    key = (scenario.digest, str(scenario.folder), seed)
+    if key not in _KEPT:
+        _KEPT.clear()
+        _KEPT[key] = _Planner(scenario, seed)
+    planner = _KEPT[key]
     return [_replication(planner, number, request) for number in numbers]
 
 

@@ -54,6 +54,28 @@ def test_exit_times_follow_their_distribution_whatever_the_chance() -> None:
         helpers.mean_of(table[table.goal == goal].time).check(mean, f"time to {goal}", precision=0.03)
 
 
+def test_each_visit_and_each_touch_has_draws_of_its_own() -> None:
+    """One who comes round and round: no effort, gap, patience or time to leave comes twice."""
+    work = {
+        "team": "sellers",
+        "effort": {"exponential": "1 h"},
+        "touches": 3,
+        "every": {"exponential": "5 h"},
+    }
+    stages = {"lead": {"work": work, "exits": {"lead": {"after": {"exponential": "1 day"}}}}}
+    records, plan = run(toy(horizon="60 days", teams={"sellers": {"size": 1}}, stages=stages))
+    table = tasks(records, plan)
+    assert len(table) > 60
+    efforts = (table.ended - table.begun).round(9)
+    gaps = (table.asked.shift(-1) - table.ended).round(9)  # to the next touch, or to the next visit
+    assert efforts.is_unique
+    assert gaps.dropna().is_unique
+    hurry = {"work": {"team": "nobody", "effort": "1 h", "patience": {"exponential": "1 day"}, "gives_up": "lead"}}
+    table = tasks(*run(toy(horizon="60 days", teams={"nobody": {"size": 0}}, stages={"lead": hurry})))
+    assert len(table) > 40
+    assert (table.left - table.asked).dropna().round(9).is_unique
+
+
 def test_the_share_that_stays_never_leaves_unless_a_limit_ends_it() -> None:
     stages = {"lead": {"exits": {"stays": {"chance": "100%"}, "lost": {}}}}
     scenario = toy(**one_list(20, horizon="20 years", stages=stages))
@@ -204,6 +226,22 @@ def test_a_customer_refers_again_and_again_while_a_customer() -> None:
     rule = {"number": 1, "after": "1 day", "every": "10 days"}
     assert came(referring(rule, "25 days")) == [1.0, 11.0, 21.0]
     assert came(referring(rule, "35 days")) == [1.0, 11.0, 21.0, 31.0]
+
+
+def test_a_round_of_an_earlier_visit_does_not_go_on() -> None:
+    """A customer from day 0 to 5 and from day 8 on: rounds at 0, 8 and 18, and none at 10."""
+    refers = {"number": 1, "source": "friends", "every": "10 days"}
+    stages = {
+        "customer": {"refers": refers, "exits": {"lapsed": {"chance": "100%", "after": "5 days"}}},
+        "lapsed": {"exits": {"again": {"after": "3 days"}}},
+        "again": {"route": [{"to": "customer"}]},
+        "end": {},
+    }
+    sources = {"list": {"at": MONDAY, "size": 1, "enters": "customer"}, "friends": {"enters": "end"}}
+    scenario = toy(horizon="25 days", sources=sources, stages=stages).override(
+        {"effects": [{"when": {"visits": "at least 1"}, "on": "customer", "time": "x100"}]}
+    )
+    assert came(scenario) == [0.0, 8.0, 18.0]
 
 
 def test_those_on_their_way_come_though_the_customer_has_left() -> None:

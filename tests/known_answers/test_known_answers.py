@@ -57,7 +57,7 @@ def time_of(source: str) -> Measure:
         people, moves = records.prospects, records.moves
         gone = moves.goal >= plan.n_stages
         person = moves.prospect[gone]
-        mine = (people.born[person] >= plan.warm_up) & (people.source[person] == plan.source_names.index(source))
+        mine = (people.source[person] == plan.source_names.index(source)) & decided_after_warm_up(records, plan)[person]
         return float((moves.time[gone] - people.born[person])[mine].mean())
 
     return measure
@@ -154,7 +154,15 @@ CHECKS = (
     Check("thinning", "mean arrivals in the second 60 days", arrivals_after_the_jump),
 )
 
-REPLICATIONS = {"mm3": 40, "funnel_bcmp": 20, "branching": 20, "rule_8421": 20, "thinning": 200}
+REPLICATIONS = {
+    "mm3": 40,
+    "priority": 40,
+    "tandem": 30,
+    "funnel_bcmp": 20,
+    "branching": 20,
+    "rule_8421": 20,
+    "thinning": 200,
+}
 USUALLY = 24
 
 OF_THEIR_OWN = {("renege_tie", "reneged"), ("speed_to_lead", "odds of qualifying")}
