@@ -38,7 +38,7 @@ def console() -> Console:
     """The console of results, on standard output."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
@@ -81,7 +81,8 @@ def show_runs(runs: Runs, unit: str = "quarter") -> None:
     out = console()
     currency = runs.scenario.spec.currency
     title = f"{runs.scenario.name}: {runs.replications} replications, seed {runs.seed}"
-    out.print(f"\n[bold]{title}[/bold]\nEach cell: P50, the median (P10, low – P90, high). Money in {currency}.")
+    out.print(f"\n{title}", style="bold")
+    out.print(f"Each cell: P50, the median (P10, low – P90, high). Money in {currency}.")
     summary = runs.summary(unit)
     labels = list(dict.fromkeys(summary["period"]))
     rows = {(row["metric"], row["period"]): row for row in summary.to_dict("records")}
@@ -115,7 +116,7 @@ def show_teams(runs: Runs) -> None:
     tightest = max(means, key=lambda row: row["utilisation"] if row["utilisation"] == row["utilisation"] else 0.0)
     if tightest["utilisation"] > 0.9:
         busy = share(tightest["utilisation"])
-        out.print(f"The bottleneck is [bold]{tightest['team']}[/bold]: {busy} of its hours are taken.")
+        out.print(f"The bottleneck is {tightest['team']}: {busy} of its hours are taken.")
 
 
 def show_comparison(comparison: Comparison, metrics: list[str] | None = None) -> None:
@@ -128,7 +129,7 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
     worth = {m for runs in (base, *comparison.alternatives.values()) for m in metrics_worth_showing(runs)}
     shown = metrics or worth
     out.print(
-        f"\n[bold]Against {base.scenario.name}[/bold]: {base.replications} replications on the same luck, "
+        f"\nAgainst {base.scenario.name}: {base.replications} replications on the same luck, "
         f"seed {base.seed}. Money in {currency}.\n"
         f"P(better) is the share of replications in which the alternative is better."
     )
@@ -160,7 +161,7 @@ def show_forecast(forecast: Forecast) -> None:
     out = console()
     spec = forecast.scenario.spec
     out.print(
-        f"\n[bold]Forecast as of {forecast.as_of}[/bold]: {forecast.runs.replications} replications, seed "
+        f"\nForecast as of {forecast.as_of}: {forecast.runs.replications} replications, seed "
         f"{forecast.runs.seed}. Money in {spec.currency}."
     )
     table = Table("", "quarter", "part", "mean", "P10 (low)", "P50", "P90 (high)")

@@ -250,3 +250,12 @@ def test_fit_keeps_a_scenario_that_is_there(folder, capsys):
 def test_a_date_that_is_none_is_told_how_to_be_written(folder, capsys):
     assert main(["forecast", "tiny.yaml", "--as-of", "30/09/2026"]) == 2
     assert "--as-of: '30/09/2026' is no date; write it as 2026-10-01" in capsys.readouterr().err
+
+
+def test_names_in_brackets_are_names_and_no_markup(folder, capsys):
+    odd = TINY.replace("name: Tiny", 'name: "[/x] [red]"').replace("sellers", '"[/y]"')
+    Path("odd.yaml").write_text(odd)
+    assert main(["run", "odd.yaml", "-n", "2", "-o", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "[/x] [red]" in shown
+    assert "[/y]" in shown
