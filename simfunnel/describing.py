@@ -11,7 +11,7 @@ from simfunnel.distributions import Distribution
 from simfunnel.expectation import Expectation, expect
 from simfunnel.formatting import money
 from simfunnel.plan import Uncertainty
-from simfunnel.scenario.conditions import member_names
+from simfunnel.scenario.conditions import STOCK, member_names, read_per
 from simfunnel.scenario.fields import STAYS, Drawn, Money
 from simfunnel.scenario.spec import FACTORS, EffectSpec, PluginSpec, RateSteps, ScenarioSpec, SourceSpec, StageSpec
 from simfunnel.units import Number, Uncertain
@@ -129,7 +129,8 @@ def _sources(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
     for name, source in spec.sources.items():
         count = expected.arrivals[name]
         into = f", into {source.enters}" if (source.enters or first) != first else ""
-        yield f"{name}: {_way(source, count, weeks)}{into}{_costs(source, spec.currency)}"
+        planned = expected.planned.get(name, 0.0)
+        yield f"{name}: {_way(source, count, weeks, planned)}{into}{_costs(source, spec.currency)}"
 
 
 def _costs(source: SourceSpec, currency: str) -> str:
@@ -140,7 +141,12 @@ def _costs(source: SourceSpec, currency: str) -> str:
     return f"; costs {' and '.join(said)}" if said else ""
 
 
-def _way(source: SourceSpec, count: float, weeks: float) -> str:
+def _way(source: SourceSpec, count: float, weeks: float, visits: float) -> str:
+    if source.worked is not None:
+        work = source.worked
+        planned = f"{source.size:,} to visit from {source.at} on" if source.at else f"{visits / weeks:,.3g} visits a week"
+        found = f"each takes {work.team} {_hours(work.effort.mean())} and finds {work.yields.mean():.3g} prospects"
+        return f"{planned}; {found}, about {count:,.0f} in all if all visits are made"
     if source.rate is not None:
         steps = isinstance(source.rate, RateSteps) and len(source.rate.steps) > 1
         return f"about {count:,.0f} in all, {count / weeks:,.3g} a week" + (
@@ -150,7 +156,7 @@ def _way(source: SourceSpec, count: float, weeks: float) -> str:
         return f"a list of {source.size:,} on {source.at}"
     if source.deals is not None:
         return f"{len(source.deals):,} deals already open"
-    return f"those whom others bring, about {count:,.0f} in all"
+    return f"those whom others bring or who come again, about {count:,.0f} in all"
 
 
 def _stages(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
@@ -184,7 +190,8 @@ def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
         yield from (f"{_when(r.when) or 'everyone'} goes straight to {r.to}" for r in stage.route)
     if stage.work:
         work = stage.work
-        yield f"{work.team}: {_hours(work.effort.mean())} of work" + (
+        effort = f"{_hours(work.effort.mean())} of work" if work.effort else "a touch that takes no seller's time"
+        yield f"{work.team or 'by itself'}: {effort}" + (
             f", {work.touches} times, {_days(work.every.mean())} apart" if work.touches > 1 else ""
         )
         if units.middle(work.cost):
@@ -208,6 +215,12 @@ def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
         reward = f"; {money(float(units.middle(rule.reward)), spec.currency)} for each who buys"
         yield f"brings {rule.number.mean():.3g} prospects to {rule.source} after {_days(rule.after.mean())}{again}" + (
             reward if units.middle(rule.reward) else ""
+        )
+    for deal in stage.sends:
+        again = f", again every {_days(deal.every.mean())}" if deal.every else ""
+        yield (
+            f"begins {deal.number.mean():.3g} further deals with the same one, as {deal.source}, "
+            f"after {_days(deal.after.mean())}{again}"
         )
 
 
@@ -235,7 +248,7 @@ def _referrals(expected: Expectation) -> Iterator[str]:
 def effect(one: EffectSpec) -> str:
     """An effect in words."""
     changes = ", ".join(f"{name} {_times(getattr(one, name))}" for name in FACTORS if getattr(one, name) is not None)
-    per = f" for each of its {one.per}" if one.per else ""
+    per = _per(one)
     fades = (
         f", from {one.fades.from_} on, half of it gone every {_days(float(units.middle(one.fades.half_life)))}"
         if one.fades
@@ -244,6 +257,19 @@ def effect(one: EffectSpec) -> str:
     return f"{' and '.join(one.on) or 'everywhere'}: {changes}{per}{fades}" + (
         f", when {_when(one.when)}" if one.when else ""
     )
+
+
+def _per(one: EffectSpec) -> str:
+    """For each of what a factor applies, and how far at the most."""
+    if one.per is None:
+        return ""
+    size, name = read_per(one.per)
+    many = "" if size == 1 else f"{size:,.6g} "
+    most = f", {_times(one.most)} at the most" if one.most is not None else ""
+    if name.startswith(STOCK):
+        return f" for each {many}prospect{'' if size == 1 else 's'} {name}{most}"
+    unit = {"age": " days", "waited": " days"}.get(name, "")
+    return f" for each of its {many}{name}{unit}{most}"
 
 
 def _times(factor: Number) -> str:
@@ -256,6 +282,7 @@ def _times(factor: Number) -> str:
 
 def _when(when: dict[str, object]) -> str:
     return " and ".join(
-        f"{name} is {' or '.join(map(str, value)) if isinstance(value, list) else value}"
+        f"{f'the number {name}' if name.startswith(STOCK) else name} is "
+        + (" or ".join(map(str, value)) if isinstance(value, list) else str(value))
         for name, value in when.items()
     )

@@ -38,13 +38,14 @@ class Load:
 class Expectation:
     """What to expect; within the horizon unless said.
 
-    `arrivals` by source (referred prospects included), `entries` by stage, `loads` by team; `visits` (sources, stages)
+    `arrivals` by source (referred prospects included), `planned` visits of each worked source, `entries` by stage, `loads` by team; `visits` (sources, stages)
     of one prospect in the end (infinity where one goes round for ever), `brought` (sources, sources): prospects of the
     column's source that one of the row's brings, and `growth`, the factor by which a generation of referred prospects
     exceeds the one before (the spectral radius of `brought`).
     """
 
     arrivals: dict[str, float]
+    planned: dict[str, float]
     entries: dict[str, float]
     visits: Floats
     loads: tuple[Load, ...]
@@ -61,6 +62,7 @@ def expect(spec: ScenarioSpec) -> Expectation:
     brought = _brought(spec, plan, visits, stays)
     return Expectation(
         arrivals=dict(zip(spec.sources, arrivals.tolist(), strict=True)),
+        planned={name: _planned(plan, k) for k, (name, source) in enumerate(spec.sources.items()) if source.worked},
         entries=dict(zip(spec.stages, entries.tolist(), strict=True)),
         visits=visits,
         loads=_loads(spec, plan, entries),
@@ -150,7 +152,7 @@ def _flow(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> tuple[Floats, F
     """Prospects of each source, and entries into each stage, over the horizon."""
     n = plan.n_stages
     _, times = _steps(plan)
-    own, aged = _own(plan, times)
+    own, aged = _own(plan, times, [s.worked.yields.mean() if s.worked else 1.0 for s in spec.sources.values()])
     referring = list(_referring(spec, plan, stays))
     flows = [(s, to, share) for s, stay in enumerate(stays) for to, share in stay.goals.items() if 0 <= to < n]
     flows += [(s, int(plan.sources.enters[source]), share) for s, source, share in referring]
@@ -175,8 +177,11 @@ def _flow(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> tuple[Floats, F
     return arrivals, there.sum(axis=1) - aged.sum(axis=1)
 
 
-def _own(plan: Plan, times: Floats) -> tuple[Floats, Floats]:
-    """Prospects whom sources bring (sources, stages, steps), and deals that have been in a stage (stages, steps)."""
+def _own(plan: Plan, times: Floats, found: list[float]) -> tuple[Floats, Floats]:
+    """Prospects whom sources bring (sources, stages, steps), and deals that have been in a stage (stages, steps).
+
+    `found` is how many prospects each one who comes stands for: the yield of a visit where a source is worked.
+    """
     own = np.zeros((len(plan.source_names), plan.n_stages, len(times)))
     aged = np.zeros((plan.n_stages, len(times)))
     edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [plan.days]])
@@ -184,9 +189,11 @@ def _own(plan: Plan, times: Floats) -> tuple[Floats, Floats]:
         enters = plan.sources.enters[k]
         if kind == RATE:
             brought = [forward(plan.maps, plan.sources.rate_map[k], float(edge)) for edge in edges]
-            own[k, enters] = np.diff(brought)
+            own[k, enters] = np.diff(brought) * found[k]
         elif kind == LIST and plan.sources.at[k] < plan.days:
-            own[k, enters, np.searchsorted(edges, plan.sources.at[k], side="right") - 1] = plan.sources.size[k]
+            own[k, enters, np.searchsorted(edges, plan.sources.at[k], side="right") - 1] = (
+                plan.sources.size[k] * found[k]
+            )
     for source, stage, age in zip(plan.deals.source, plan.deals.stage, plan.deals.age, strict=True):
         if age > 0:
             aged[stage, 0] += 1  # its work here is done
@@ -200,7 +207,7 @@ def _referring(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> Iterator[t
     step, times = _steps(plan)
     rule = 0
     for s, stage in enumerate(spec.stages.values()):
-        for said in stage.refers:
+        for said in (*stage.refers, *stage.sends):
             after = _within(plan, int(plan.referrals.after[rule]), step, times)
             coming = after.copy()
             every = said.every.mean() if said.every else math.inf
@@ -267,7 +274,7 @@ def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay])
     step, _ = _steps(plan)
     brought = np.zeros((len(names), len(names)))
     for s, stage in enumerate(spec.stages.values()):
-        for rule in stage.refers if not stays[s].is_passed else ():
+        for rule in (*stage.refers, *stage.sends) if not stays[s].is_passed else ():
             rounds = 1.0 + (step * stays[s].present.sum() / rule.every.mean() if rule.every else 0.0)
             each = rounds * rule.number.mean()
             if each > 0:
@@ -276,12 +283,15 @@ def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay])
 
 
 def _loads(spec: ScenarioSpec, plan: Plan, entries: Floats) -> tuple[Load, ...]:
-    """Each team's hours a week: asked by those who enter its stages, offered by its members' calendars."""
+    """Each team's hours a week: asked by those who enter its stages and by visits, offered by members' calendars."""
     weeks = plan.days / 7
     asked = np.zeros(len(plan.team_names))
     for s, stage in enumerate(spec.stages.values()):
-        if stage.work and plan.stages.team[s] != NOWHERE and _always(stage) is None:
+        if stage.work and stage.work.effort and _always(stage) is None:
             asked[plan.stages.team[s]] += entries[s] * stage.work.touches * stage.work.effort.mean()
+    for k, source in enumerate(spec.sources.values()):
+        if source.worked:
+            asked[plan.sources.team[k]] += _planned(plan, k) * source.worked.effort.mean()
     offered = [
         sum(
             forward(plan.maps, plan.members.work_map[m], max(0.0, min(plan.days, plan.members.leaves[m])))
@@ -293,3 +303,10 @@ def _loads(spec: ScenarioSpec, plan: Plan, entries: Floats) -> tuple[Load, ...]:
         Load(name, float(a / weeks), float(o / weeks))
         for name, a, o in zip(plan.team_names, asked, offered, strict=True)
     )
+
+
+def _planned(plan: Plan, source: int) -> float:
+    """How many visits of a worked source the horizon holds."""
+    if plan.sources.kind[source] == RATE:
+        return float(forward(plan.maps, plan.sources.rate_map[source], plan.days))
+    return float(plan.sources.size[source] * (plan.sources.at[source] < plan.days))

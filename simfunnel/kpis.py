@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Flags = NDArray[np.bool_]
+GROUPINGS = ("source", "member", "generation", "outcome")
+"""How prospects can be grouped, besides by an attribute; member: the last one; outcome: where they stand at last."""
 
 
 @dataclass(frozen=True)
@@ -60,35 +61,34 @@ class View:
             self.known[name] = METRICS[name].of(self)
         return self.known[name]
 
-    def sums(self, times: Floats, prospects: Ints, amounts: Floats | float = 1.0) -> Floats:
-        """Amounts added by group of the prospect and period of the time; what lies outside all periods is left out."""
+    def sums(self, times: Floats, group: Ints, amounts: Floats | float = 1.0) -> Floats:
+        """Amounts added by group and period of the time; what lies outside all periods, or in no group, is left out."""
         period = self.periods.of(times)
-        inside = (period >= 0) & (times <= self.periods.edges[-1])
-        out = np.zeros((len(self.groups), len(self.periods)))
+        inside = (period >= 0) & (times <= self.periods.edges[-1]) & (group >= 0)
         weights = np.broadcast_to(np.asarray(amounts, dtype=np.float64), times.shape)
-        np.add.at(out, (self.group[prospects[inside]], period[inside]), weights[inside])
-        return out
+        return self._added(group[inside], period[inside], weights[inside])
 
-    def spread(self, by_day: Floats, since: Floats, until: Floats, prospects: Ints) -> Floats:
-        """Amounts a day that run from one time until another, added by group of the prospect and period."""
-        group, count = self.group[prospects], len(self.groups)
-        columns = [
-            np.bincount(group, by_day * np.maximum(0.0, np.minimum(until, end) - np.maximum(since, begin)), count)
-            for begin, end in pairwise(self.periods.edges)
-        ]
-        return np.column_stack(columns)
+    def _added(self, group: Ints, period: Ints, amounts: Floats) -> Floats:
+        shape = (len(self.groups), len(self.periods))
+        cells = group * shape[1] + period
+        return np.bincount(cells, amounts, shape[0] * shape[1]).reshape(shape).astype(np.float64)
+
+    def spread(self, by_day: Floats, since: Floats, until: Floats, group: Ints) -> Floats:
+        """Amounts a day that run from one time until another, added by group and period."""
+        row, period, days = _pieces(self.periods.edges, since, until)
+        return self._added(group[row], period, by_day[row] * days)
 
     def moved(self, which: Flags, amounts: Floats | float = 1.0) -> Floats:
         """Moves of a kind, counted (or their amounts added)."""
         moves = self.records.moves
         chosen = amounts if isinstance(amounts, float) else amounts[which]
-        return self.sums(moves.time[which], moves.prospect[which], chosen)
+        return self.sums(moves.time[which], self.group[moves.prospect[which]], chosen)
 
     def money(self, *kinds: int) -> Floats:
         """Amounts of some kinds of money."""
         rows = self.records.money
         which = np.isin(rows.kind, kinds)
-        return self.sums(rows.time[which], rows.prospect[which], rows.amount[which])
+        return self.sums(rows.time[which], self.group[rows.prospect[which]], rows.amount[which])
 
     def stock(self, places: Flags, amounts: Floats | float = 1.0) -> Floats:
         """How many prospects (or how much of an amount of each) are in these places at each period's end.
@@ -97,14 +97,13 @@ class View:
         """
         moves, count = self.records.moves, len(self.periods)
         change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
-        period = np.where(moves.time > self.periods.edges[-1], count, np.maximum(self.periods.of(moves.time), 0))
-        here = np.zeros(len(self.group))  # 0 or 1: amounts are never added and taken away again, which would leave dust
-        out = np.empty((len(self.groups), count))
-        for k in range(count):
-            now = period == k
-            np.add.at(here, moves.prospect[now], change[now])
-            out[:, k] = np.bincount(self.group, weights=here * amounts, minlength=len(self.groups))
-        return out
+        period = np.maximum(self.periods.of(moves.time), 0)
+        which = (change != 0) & (moves.time <= self.periods.edges[-1])
+        amount = np.broadcast_to(np.asarray(amounts, dtype=np.float64), self.group.shape)
+        person = moves.prospect[which]
+        by_period = self._added(self.group[person], period[which], change[which] * amount[person])
+        assert by_period.shape[1] == count
+        return np.cumsum(by_period, axis=1)
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
         """Amounts by period that belong to no prospect; groups leave them out, unless a source is the cause."""
@@ -120,6 +119,14 @@ class View:
         edges = self.periods.edges
         days: Floats = np.minimum(edges[1:], until) - np.maximum(edges[:-1], since)
         return np.maximum(0.0, days)
+
+    @cached_property
+    def group_of_tasks(self) -> Ints:
+        """The group of each task; a visit that finds prospects belongs to its source, else only to everyone."""
+        tasks = self.records.tasks
+        if self.by in (None, "source"):
+            return tasks.source if self.by else np.zeros(len(tasks.source), dtype=np.int64)
+        return np.where(tasks.prospect >= 0, self.group[tasks.prospect], NOWHERE) if len(self.group) else tasks.prospect
 
     @cached_property
     def hours_of_tasks(self) -> tuple[Floats, Floats, Ints]:
@@ -213,7 +220,8 @@ def referrals(view: View) -> Floats:
     """Prospects who were brought by others."""
     people = view.records.prospects
     which = people.parent >= 0
-    return view.sums(people.born[which], np.flatnonzero(which))
+    which[which] = people.generation[which] > people.generation[people.parent[which]]
+    return view.sums(people.born[which], view.group[which])
 
 
 @metric("wins", "prospects")
@@ -249,8 +257,9 @@ def revenue(view: View) -> Floats:
     term = view.plan.stages.term[rows.stage]
     at_once, later = which & (term == 0), which & (term > 0)
     since, by_day = rows.time[later], rows.amount[later] / term[later]
-    spread = view.spread(by_day, since, since + term[later], rows.prospect[later])
-    return view.sums(rows.time[at_once], rows.prospect[at_once], rows.amount[at_once]) + spread
+    group = view.group[rows.prospect]
+    spread = view.spread(by_day, since, since + term[later], group[later])
+    return view.sums(rows.time[at_once], group[at_once], rows.amount[at_once]) + spread
 
 
 @metric("cash", "money")
@@ -287,7 +296,7 @@ def _cost_of_staying(view: View) -> Floats:
     last = np.append(person[1:] != person[:-1], True)
     until = np.where(last, plan.days, np.append(time[1:], plan.days))
     here = rates[goal] > 0
-    return view.spread(rates[goal][here], time[here], until[here], person[here])
+    return view.spread(rates[goal][here], time[here], until[here], view.group[person[here]])
 
 
 @metric("profit", "money")
@@ -326,17 +335,31 @@ def reneged(view: View) -> Floats:
     """Prospects who left while waiting for a seller, tired of it."""
     tasks = view.records.tasks
     which = tasks.outcome == GAVE_UP
-    return view.sums(tasks.left[which], tasks.prospect[which])
+    return view.sums(tasks.left[which], view.group_of_tasks[which])
 
 
 @metric("wait", "hours", better=-1)
 def wait(view: View) -> Floats:
     """Mean wait for a seller, in clock hours, over the touches begun in the period."""
     tasks = view.records.tasks
-    served = tasks.outcome == SERVED
-    begun, people = tasks.begun[served], tasks.prospect[served]
+    served = (tasks.outcome == SERVED) & (tasks.prospect >= 0)
+    begun, group = tasks.begun[served], view.group_of_tasks[served]
     waited = (begun - tasks.asked[served]) * 24
-    return _share(view.sums(begun, people, waited), view.sums(begun, people))
+    return _share(view.sums(begun, group, waited), view.sums(begun, group))
+
+
+@metric("hours", "hours", better=0)
+def hours(view: View) -> Floats:
+    """Hours of work that members did on prospects and on finding them."""
+    total = np.zeros((len(view.groups), len(view.periods)))
+    group = view.group_of_tasks[view.records.tasks.outcome == SERVED]
+    begun, ended, member = view.hours_of_tasks
+    for m in np.unique(member):
+        mine = np.flatnonzero((member == m) & (group >= 0))
+        at_edge = np.interp(view.periods.edges, *_nodes(view.plan, int(m)))
+        row, period, done = _pieces(at_edge, begun[mine], ended[mine])
+        total += view._added(group[mine][row], period, done)
+    return total
 
 
 @metric("utilisation", "share", better=0)
@@ -358,10 +381,19 @@ def work_hours(view: View) -> tuple[Floats, Floats]:
         offered[m] = np.diff(np.interp(np.minimum(edges, plan.members.leaves[m]), x, y))
         at_edge = np.interp(edges, x, y)
         mine = member == m
-        # Work done by a time is a sum of ramps, so the work of a period is what it grew by.
-        done = [np.clip(edge, begun[mine], ended[mine]).sum() for edge in at_edge]
-        busy[m] = np.diff(done)
+        _, period, done = _pieces(at_edge, begun[mine], ended[mine])
+        busy[m] = np.bincount(period, done, len(view.periods))
     return busy, offered
+
+
+def _pieces(edges: Floats, since: Floats, until: Floats) -> tuple[Ints, Ints, Floats]:
+    """Stretches cut at the edges of periods: of each piece the row of its stretch, its period and its length."""
+    first = np.maximum(np.searchsorted(edges, since, side="right") - 1, 0)
+    after = np.minimum(np.searchsorted(edges, until, side="left"), len(edges) - 1)
+    counts = np.maximum(after - first, 0)
+    row = np.repeat(np.arange(len(since)), counts)
+    period = first[row] + np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+    return row, period, np.minimum(until[row], edges[period + 1]) - np.maximum(since[row], edges[period])
 
 
 def _nodes(plan: Plan, member: int) -> tuple[Floats, Floats]:
@@ -375,7 +407,7 @@ def _nodes(plan: Plan, member: int) -> tuple[Floats, Floats]:
 
 
 def view_of(records: Records, plan: Plan, unit: str = "quarter", by: str | None = None) -> View:
-    """The records of one replication, cut. `by` is source, member, generation or an attribute of categories."""
+    """The records of one replication, cut. `by` is one of `GROUPINGS` or an attribute of categories."""
     names, codes = groups_of(records, plan, by)
     cut = periods(plan.start, plan.warm_up, plan.days, unit, plan.fiscal_year_ends)
     return View(records, plan, cut, names, codes, by)
@@ -395,11 +427,15 @@ def groups_of(records: Records, plan: Plan, by: str | None) -> tuple[tuple[str, 
         last = np.full(len(people.key), NOWHERE, dtype=np.int64)
         last[records.moves.prospect] = records.moves.member  # the last move of each prospect stays
         return ("nobody", *plan.member_names), last + 1
+    if by == "outcome":
+        end = np.zeros(len(people.key), dtype=np.int64)
+        end[records.moves.prospect] = records.moves.goal  # the last move of each prospect stays
+        return plan.place_names, end
     if by in plan.attribute_names and plan.attribute_levels[plan.attribute_names.index(by)] is not None:
         k = plan.attribute_names.index(by)
         return plan.attribute_levels[k] or (), people.attributes[:, k].astype(np.int64)
     known = [n for n, levels in zip(plan.attribute_names, plan.attribute_levels, strict=True) if levels]
-    raise InputError(not_among(by, "grouping", ["source", "member", "generation", *known]))
+    raise InputError(not_among(by, "grouping", [*GROUPINGS, *known]))
 
 
 def measure(
@@ -485,7 +521,7 @@ def queues(records: Records, plan: Plan) -> pd.DataFrame:
     rows = []
     for t, name in enumerate(plan.team_names):
         members = slice(plan.teams.member_start[t], plan.teams.member_start[t + 1])
-        mine = tasks.team == t
+        mine = (tasks.team == t) & (tasks.prospect >= 0)
         until = np.where(np.isnan(tasks.begun), np.where(np.isnan(tasks.left), plan.days, tasks.left), tasks.begun)
         waiting = np.maximum(0.0, np.minimum(until, plan.days) - np.maximum(tasks.asked, plan.warm_up))[mine]
         counted = mine & (tasks.asked >= plan.warm_up)

@@ -310,14 +310,18 @@ def holds(conditions: Conditions, p: int, facts: Floats) -> bool:
 class Effects(NamedTuple):
     """What multiplies what, packed: the effects on slot s are slot_start[s] .. slot_start[s + 1].
 
-    Effect e multiplies by factor[e] when predicate e of its `Conditions` holds; to the power of the fact power[e]
-    where power[e] >= 0; and fading back to 1 from the time since[e] on, its logarithm halving every half_life[e] days.
+    Effect e multiplies by factor[e] when predicate e of its `Conditions` holds; where power[e] >= 0 to the power of
+    that fact in steps of step[e], but never beyond least[e] and most[e]; and fading back to 1 from the time since[e] on,
+    its logarithm halving every half_life[e] days.
     """
 
     slot_start: Ints
     predicate: Ints
     factor: Floats
     power: Ints
+    step: Floats
+    least: Floats
+    most: Floats
     since: Floats
     half_life: Floats
 
@@ -331,7 +335,8 @@ def effect(effects: Effects, conditions: Conditions, slot: int, facts: Floats, n
             continue
         factor = effects.factor[e]
         if effects.power[e] >= 0:
-            factor = factor ** facts[effects.power[e]]
+            factor = factor ** (facts[effects.power[e]] / effects.step[e])
+            factor = min(max(factor, effects.least[e]), effects.most[e])
         if effects.half_life[e] > 0.0:
             if now < effects.since[e]:
                 continue
@@ -357,3 +362,9 @@ def choose(weights: Floats, u: float) -> int:
                 return k
             mark -= weights[k]
     return last
+
+
+@compiled
+def rounded(amount: float, u: float) -> int:
+    """A whole number near an amount, up or down by chance, so that its mean is the amount."""
+    return int(math.floor(amount + u))

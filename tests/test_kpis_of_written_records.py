@@ -100,15 +100,15 @@ MOVES: list[tuple[float, ...]] = [  # time, prospect, origin, goal, cause, membe
     (120.0, 0, CUSTOMER, CHURNED, EXITED, ANA),
     (130.0, 4, LEAD, QUOTE, EXITED, ANA),
 ]
-TASKS: list[tuple[float, ...]] = [  # prospect, stage, team, member, touch, outcome, asked, begun, ended, left
-    (0, LEAD, 0, ANA, 0, SERVED, 5.0, 6.0, 8.0, NAN),
-    (1, LEAD, 0, NOBODY, 0, GAVE_UP, 10.0, NAN, NAN, 20.0),
-    (2, LEAD, 0, BEN, 0, SERVED, 40.0, 40.0, 41.0, NAN),
-    (2, QUOTE, 0, BEN, 0, SERVED, 86.0, 89.0, 92.0, NAN),  # straddles the end of the quarter
-    (4, LEAD, 0, ANA, 0, SERVED, 90.0, 93.0, 96.0, NAN),
-    (4, QUOTE, 0, NOBODY, 0, OUT_OF_TIME, 131.0, NAN, NAN, 133.0),
-    (4, QUOTE, 0, ANA, 1, SERVED, 178.0, 179.0, np.inf, NAN),  # in hand at the horizon
-    (0, QUOTE, 0, NOBODY, 1, STILL_WAITING, 175.0, NAN, NAN, NAN),
+TASKS: list[tuple[float, ...]] = [  # prospect, source, stage, team, member, touch, outcome, asked, begun, ended, left
+    (0, INBOUND, LEAD, 0, ANA, 0, SERVED, 5.0, 6.0, 8.0, NAN),
+    (1, INBOUND, LEAD, 0, NOBODY, 0, GAVE_UP, 10.0, NAN, NAN, 20.0),
+    (2, REFERRAL, LEAD, 0, BEN, 0, SERVED, 40.0, 40.0, 41.0, NAN),
+    (2, REFERRAL, QUOTE, 0, BEN, 0, SERVED, 86.0, 89.0, 92.0, NAN),  # straddles the end of the quarter
+    (4, FAIR, LEAD, 0, ANA, 0, SERVED, 90.0, 93.0, 96.0, NAN),
+    (4, FAIR, QUOTE, 0, NOBODY, 0, OUT_OF_TIME, 131.0, NAN, NAN, 133.0),
+    (4, FAIR, QUOTE, 0, ANA, 1, SERVED, 178.0, 179.0, np.inf, NAN),  # in hand at the horizon
+    (0, INBOUND, QUOTE, 0, NOBODY, 1, STILL_WAITING, 175.0, NAN, NAN, NAN),
 ]
 MONEY: list[tuple[float, ...]] = [  # time, prospect, stage, kind, amount
     (5.0, 0, -1, SOURCE_COST, 85.0),
@@ -126,7 +126,7 @@ def written(**changes: Any) -> tuple[Records, Plan]:
     records = Records(
         Prospects(*columns(PEOPLE, "iiiiffi"), attributes=np.array(SEGMENT).reshape(-1, 1)),  # type: ignore[arg-type,misc]
         Moves(*columns(MOVES, "fiiiii")),
-        Tasks(*columns(TASKS, "iiiiiiffff")),
+        Tasks(*columns(TASKS, "iiiiiiiffff")),
         MoneyRows(*columns(MONEY, "fiiif")),
         events=0,
     )
@@ -154,6 +154,7 @@ def written(**changes: Any) -> tuple[Records, Plan]:
         # Ana 90 and 90 days, Ben 90 and 10; the task begun on day 89 has a day in the first quarter, two in the second
         ("utilisation", [(2 + 1 + 1) / 180, (2 + 3 + 1) / 100]),
         # days in quote: 18 + 30 + 50, then 10 + 50; the source 2 a day; pay; the fair on day 90
+        ("hours", [48 + 24 + 24, 48 + 72 + 24]),  # clock hours, for everyone is always at work
         ("cost", [85 + 5 + 98 + 2 * 90 + 7 * 90, 50 + 11 + 60 + 2 * 90 + 3 * 90 + 4 * 10 + 900]),
     ],
 )
@@ -260,11 +261,11 @@ def test_hours_worked_over_a_weekend_count_in_the_week_in_which_they_are_worked(
         "teams": {"sellers": {"size": 1, "selling_time": "50%"}},
     }
     plan = compile_plan(from_tree(office).spec)
-    task = (0, LEAD, 0, 0, 0, SERVED, 4.0, 4 + 16 / 24, 7 + 11 / 24, NAN)
+    task = (0, 0, LEAD, 0, 0, 0, SERVED, 4.0, 4 + 16 / 24, 7 + 11 / 24, NAN)
     records = Records(
         Prospects(*columns([(1, 0, -1, 0, 4.0, 1.0, -1)], "iiiiffi"), attributes=np.zeros((1, 1))),  # type: ignore[arg-type,misc]
         Moves(*columns([(4.0, 0, -1, LEAD, STARTED, NOBODY)], "fiiiii")),
-        Tasks(*columns([task], "iiiiiiffff")),
+        Tasks(*columns([task], "iiiiiiiffff")),
         MoneyRows(*columns([], "fiiif")),
         events=0,
     )
@@ -279,11 +280,11 @@ def test_no_records_at_all() -> None:
     records = Records(
         Prospects(*columns([], "iiiiffi"), attributes=np.zeros((0, 1))),  # type: ignore[arg-type,misc]
         Moves(*columns([], "fiiiii")),
-        Tasks(*columns([], "iiiiiiffff")),
+        Tasks(*columns([], "iiiiiiiffff")),
         MoneyRows(*columns([], "fiiif")),
         events=0,
     )
-    for by in (None, "source", "generation", "member", "segment"):
+    for by in (None, "source", "generation", "member", "outcome", "segment"):
         for name, values in kpis.measured(kpis.view_of(records, plan, "month", by)).items():
             if name not in ("cost", "profit", "utilisation"):
                 assert (np.isnan(values) | (values == 0)).all(), name

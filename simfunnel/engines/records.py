@@ -51,13 +51,14 @@ class Moves:
 
 @dataclass(frozen=True)
 class Tasks:
-    """One row a touch that was asked for.
+    """One row a touch that was asked for; a visit that finds prospects has a source alone, no prospect or stage.
 
     `begun` and `ended` are NaN where nobody served; then `left` tells when the prospect stopped waiting (NaN: it still
     waits at the horizon). A task in hand at the horizon has an `ended` beyond it.
     """
 
     prospect: Ints
+    source: Ints
     stage: Ints
     team: Ints
     member: Ints
@@ -116,7 +117,7 @@ class Collector:
         return Records(
             Prospects(*[*columns(self.prospects, "iiiiffi"), attributes]),
             Moves(*columns(self.moves, "fiiiii")),
-            Tasks(*columns(self.tasks, "iiiiiiffff")),
+            Tasks(*columns(self.tasks, "iiiiiiiffff")),
             MoneyRows(*columns(self.money, "fiiif")),
             events,
         )

@@ -47,6 +47,7 @@ from simfunnel.engines.records import (
     SOURCE_COST,
     STAGE_COST,
     STARTED,
+    STILL_WAITING,
     TOUCH_COST,
     Collector,
     Records,
@@ -61,6 +62,7 @@ from simfunnel.numerics import (
     holds,
     quantile,
     quantile_beyond,
+    rounded,
     survival,
     unit_exponential,
     work_end,
@@ -108,6 +110,9 @@ class Replication:
         self.on_entry = [_money_on_entry(plan, s) for s in range(plan.n_stages)]
         self.rules = [Rule(plan, text) if text else None for text in plan.stages.plugin]
         self.log = Collector(len(plan.attribute_names))
+        self.stock = np.zeros(len(plan.place_names))
+        self.stock_facts = slice(plan.n_facts - len(plan.stocks), plan.n_facts)
+        self.has_stocks = bool(len(plan.stocks))
         self.stopped = False
         self.referred_in_all = 0
         self.referred_at_once = (0.0, 0)
@@ -155,6 +160,8 @@ class Replication:
         facts[AGE] = now - prospect.since
         facts[DATE] = now
         facts[DATED] = self.plan.day_facts[int(now)]
+        if self.has_stocks:
+            facts[self.stock_facts] = self.stock[self.plan.stocks]
 
     def factor(self, slot: int, prospect: Prospect) -> float:
         """The product of the effects that apply to this prospect now."""
@@ -169,10 +176,11 @@ class Replication:
         """Prospects along a rate: unit exponential gaps through the inverse of the cumulative rate."""
         plan = self.plan
         key, what = self.sources.key[source], purpose("arrival")
+        ceiling = self.sources.ceiling[source] or 1.0
         total, number = 0.0, 0
         while True:
             total += unit_exponential(uniform(self.seed, self.replication, key, what, number))
-            time = backward(plan.maps, self.sources.rate_map[source], total)
+            time = backward(plan.maps, self.sources.rate_map[source], total / ceiling)
             if time >= plan.days:
                 return
             yield self.env.timeout(max(0.0, time - self.env.now))
@@ -186,10 +194,45 @@ class Replication:
             self.comes(source, number)
 
     def comes(self, source: int, number: int) -> None:
-        """The `number`-th prospect of a source comes."""
+        """The `number`-th prospect of a source comes, or the `number`-th one whom a team is to visit."""
         sources = self.sources
-        prospect = self.born(source, child_key(int(sources.key[source]), purpose("prospect"), number))
-        self.env.process(self.live(prospect, int(sources.enters[source])))
+        key = int(child_key(int(sources.key[source]), purpose("prospect"), number))
+        if sources.ceiling[source] and not self.is_kept(source, key):
+            return
+        if sources.team[source] != NOWHERE:
+            self.env.process(self.visit(self.nobody(source, key)))
+        else:
+            self.env.process(self.live(self.born(source, key), sources.enters[source]))
+
+    def nobody(self, source: int, key: int) -> Prospect:
+        """One of whom nothing is known but the source; no condition on anything else can hold."""
+        facts = np.full(self.plan.n_facts, math.nan)
+        facts[SOURCE], facts[STAGE], facts[MEMBER] = source, NOWHERE, NOWHERE
+        facts[VALUE] = facts[GENERATION] = facts[TOUCHES] = 0.0
+        return Prospect(NOWHERE, key, facts, self.env.now, self.plan.n_stages, 0.0)
+
+    def is_kept(self, source: int, key: int) -> bool:
+        """Whether a candidate of a source whose arrivals depend on stocks comes, by a draw of its own."""
+        candidate = self.nobody(source, key)
+        share = self.factor(self.plan.slots.arrivals(source), candidate) / self.sources.ceiling[source]
+        return bool(self.draw(candidate, purpose("thinned"), 0) < share)
+
+    def visit(self, visited: Prospect) -> Life:
+        """A task that finds prospects; the member who found them keeps them where deals are owned."""
+        source = int(visited.facts[SOURCE])
+        team = self.teams[self.sources.team[source]]
+        ready = self.env.event()
+        ticket = Ticket(visited, ready, self.env.now, math.inf, STILL_WAITING)
+        team.ask(ticket)
+        yield ready
+        hours = self.sample(self.sources.effort[source], visited, purpose("effort"), 0)
+        yield from self.work(ticket, team, hours)
+        number = self.sample(self.sources.yields[source], visited, purpose("yields"), 0)
+        for k in range(int(number)):
+            prospect = self.born(source, child_key(visited.key, purpose("found"), k))
+            prospect.owners[team.number] = ticket.member
+            prospect.facts[MEMBER] = ticket.member
+            self.env.process(self.live(prospect, self.sources.enters[source]))
 
     def open_deals(self, source: int) -> Life:
         """Deals that are under way at the start, each where it stands."""
@@ -206,31 +249,41 @@ class Replication:
         yield self.env.timeout(0.0)
 
     def born(
-        self, source: int, key: int, *, parent: Prospect | None = None, reward: float = 0.0, deal: int = NOWHERE
+        self,
+        source: int,
+        key: int,
+        *,
+        parent: Prospect | None = None,
+        reward: float = 0.0,
+        same: bool = False,
+        deal: int = NOWHERE,
     ) -> Prospect:
-        """A new prospect with its attributes and value drawn."""
+        """A new prospect with its attributes and value drawn; the `same` one as its parent keeps its own."""
         plan = self.plan
         facts = np.zeros(plan.n_facts)
         facts[SOURCE] = source
         facts[MEMBER] = NOWHERE
-        facts[GENERATION] = parent.facts[GENERATION] + 1 if parent else 0
+        facts[GENERATION] = parent.facts[GENERATION] + (not same) if parent else 0
         since = self.env.now - (float(plan.deals.age[deal]) if deal != NOWHERE else 0.0)
         prospect = Prospect(len(self.log.prospects), int(key), facts, since, plan.n_stages, reward)
-        self._draw_attributes(prospect, deal)
+        if parent and same:
+            facts[MEMBER] = parent.facts[MEMBER]
+            prospect.owners.update(parent.owners)
+        self._draw_attributes(prospect, deal, parent if same else None)
         number = parent.number if parent else NOWHERE
         row = (key, source, number, int(facts[GENERATION]), self.env.now, float(facts[VALUE]), deal)
         self.log.prospects.append(row)
-        self.log.attributes.append(facts[len(FACTS) :].copy())
+        self.log.attributes.append(facts[len(FACTS) : len(FACTS) + len(plan.attribute_names)].copy())
         self.pay(prospect, NOWHERE, SOURCE_COST, self.sources.cost_each[source])
         return prospect
 
-    def _draw_attributes(self, prospect: Prospect, deal: int) -> None:
+    def _draw_attributes(self, prospect: Prospect, deal: int, same: Prospect | None) -> None:
         plan, facts = self.plan, prospect.facts
         drawn, deals = self.drawn, plan.deals
         for a in range(len(drawn.fact)):
             place = int(drawn.fact[a])
             is_value = place == VALUE
-            known = math.nan
+            known = float(same.facts[place]) if same and not drawn.anew[a] else math.nan
             if deal != NOWHERE:
                 known = float(deals.value[deal]) if is_value else float(deals.attributes[deal, place - len(FACTS)])
             if not math.isnan(known):
@@ -280,7 +333,7 @@ class Replication:
             deadline = now - age + quantile_beyond(self.plan.tables, stages.limit[s], age, u) if age else (
                 now + quantile(self.plan.tables, stages.limit[s], u)
             )  # fmt: skip
-        if stages.team[s] != NOWHERE and age == 0.0:
+        if stages.touches[s] and age == 0.0:
             left = yield from self.be_worked_on(p, s, visit, deadline)
             if left is not None:
                 return left
@@ -342,22 +395,16 @@ class Replication:
     ) -> Generator[simpy.Event, Any, Leaving | None]:
         """All touches of a stage; the goal and the cause where the prospect leaves before they are done."""
         stages, purposes = self.stages, self.purposes
-        team = self.teams[stages.team[s]]
         touches = int(stages.touches[s])
         for touch in range(touches):
             index = VISIT * visit + touch
-            ready = self.env.event()
-            ticket = Ticket(p, ready, self.env.now, *self.patience(p, s, index, deadline))
-            team.ask(ticket)
-            yield ready
-            if ticket.outcome != SERVED:
-                self._note_task(ticket, team.number, self.env.now)
-                return (
-                    (int(stages.gives_up[s]), RENEGED)
-                    if ticket.outcome == GAVE_UP
-                    else (int(stages.limit_to[s]), LIMITED)
-                )
-            yield from self.touch(p, s, team, ticket, index)
+            if stages.team[s] == NOWHERE:
+                self.pay(p, s, TOUCH_COST, stages.touch_cost[s])
+            else:
+                left = yield from self.be_served(p, s, index, deadline)
+                if left is not None:
+                    return left
+            p.facts[TOUCHES] += 1.0
             if self.env.now >= deadline:
                 return int(stages.limit_to[s]), LIMITED
             if touch < touches - 1:
@@ -366,6 +413,33 @@ class Replication:
                     yield self.env.timeout(deadline - self.env.now)
                     return int(stages.limit_to[s]), LIMITED
                 yield self.env.timeout(gap)
+        return None
+
+    def be_served(
+        self, p: Prospect, s: int, index: int, deadline: float
+    ) -> Generator[simpy.Event, Any, Leaving | None]:
+        """One touch of a team: a wait and a task; the goal and the cause where the wait is too long."""
+        team = self.teams[self.stages.team[s]]
+        ready = self.env.event()
+        ticket = Ticket(p, ready, self.env.now, *self.patience(p, s, index, deadline))
+        team.ask(ticket)
+        yield ready
+        if ticket.outcome == GAVE_UP:
+            self._note_task(ticket, team.number, self.env.now)
+            return int(self.stages.gives_up[s]), RENEGED
+        if ticket.outcome == OUT_OF_TIME:
+            self._note_task(ticket, team.number, self.env.now)
+            return int(self.stages.limit_to[s]), LIMITED
+        if p.facts[TOUCHES] == 0.0:
+            p.facts[WAITED] = self.env.now - ticket.asked
+        p.facts[MEMBER] = ticket.member
+        p.owners.setdefault(team.number, ticket.member)
+        if team.owned and self.leaves[p.owners[team.number]] <= self.env.now:
+            p.owners[team.number] = ticket.member
+        hours = self.sample(self.stages.effort[s], p, self.purposes.effort[s], index)
+        hours *= self.factor(self.plan.slots.effort(s), p)
+        self.pay(p, s, TOUCH_COST, self.stages.touch_cost[s])
+        yield from self.work(ticket, team, hours)
         return None
 
     def patience(self, p: Prospect, s: int, index: int, deadline: float) -> tuple[float, int]:
@@ -377,22 +451,12 @@ class Replication:
         until = self.env.now + patience * self.factor(self.plan.slots.patience(s), p)
         return (until, GAVE_UP) if until <= deadline else (deadline, OUT_OF_TIME)
 
-    def touch(self, p: Prospect, s: int, team: Team, ticket: Ticket, index: int) -> Life:
+    def work(self, ticket: Ticket, team: Team, hours: float) -> Life:
         """One task: effort on the member's calendar."""
-        plan, now, member = self.plan, self.env.now, ticket.member
-        if p.facts[TOUCHES] == 0.0:
-            p.facts[WAITED] = now - ticket.asked
-        p.facts[MEMBER] = member
-        p.owners.setdefault(team.number, member)
-        if team.owned and self.leaves[p.owners[team.number]] <= now:
-            p.owners[team.number] = member
-        hours = self.sample(self.stages.effort[s], p, self.purposes.effort[s], index)
-        hours *= self.factor(plan.slots.effort(s), p)
-        took = work_end(plan.maps, self.work_map[member], now, hours) - now
+        now, member = self.env.now, ticket.member
+        took = work_end(self.plan.maps, self.work_map[member], now, hours) - now
         self._note_task(ticket, team.number, now, now + took)
-        self.pay(p, s, TOUCH_COST, self.stages.touch_cost[s])
         yield self.env.timeout(took)
-        p.facts[TOUCHES] += 1.0
         team.release(member)
 
     # --- what happens on entry ---
@@ -428,7 +492,11 @@ class Replication:
         plan, purposes, now = self.plan, self.purposes, self.env.now
         referrals, here, in_no_time = self.referrals, p.visits[s], 0
         while True:
-            number = self.sample(referrals.number[rule], p, purposes.number[rule], VISIT * visit + round_)
+            index = VISIT * visit + round_
+            number = self.sample(referrals.number[rule], p, purposes.number[rule], index)
+            changed = number * self.factor(plan.slots.referrals(s), p)
+            if changed != number:
+                number = rounded(changed, self.draw(p, purposes.rounding[rule], index))
             for _ in range(int(number)):
                 child = p.children.get(rule, 0)
                 p.children[rule] = child + 1
@@ -456,7 +524,8 @@ class Replication:
         """One referred prospect comes."""
         source = self.referrals.source[rule]
         key = child_key(parent.key, self.purposes.child[rule], child)
-        prospect = self.born(source, key, parent=parent, reward=self.referrals.reward[rule])
+        same = bool(self.referrals.same[rule])
+        prospect = self.born(source, key, parent=parent, reward=self.referrals.reward[rule], same=same)
         self._check_chain(source)
         self.env.process(self.live(prospect, self.sources.enters[source]))
 
@@ -479,6 +548,9 @@ class Replication:
 
     def note_move(self, p: Prospect, origin: int, goal: int, cause: int) -> None:
         """Note a passage from place to place."""
+        self.stock[goal] += 1.0
+        if origin != NOWHERE:
+            self.stock[origin] -= 1.0
         self.log.moves.append((self.env.now, p.number, origin, goal, cause, int(p.facts[MEMBER])))
 
     def _note_task(self, ticket: Ticket, team: int, time: float, ends: float = math.nan) -> None:
@@ -486,9 +558,9 @@ class Replication:
         p = ticket.prospect
         served = ticket.outcome == SERVED
         begun, left = (time, math.nan) if served else (math.nan, time)
-        stage, touch = int(p.facts[STAGE]), int(p.facts[TOUCHES])
+        source, stage, touch = int(p.facts[SOURCE]), int(p.facts[STAGE]), int(p.facts[TOUCHES])
         self.log.tasks.append(
-            (p.number, stage, team, ticket.member, touch, ticket.outcome, ticket.asked, begun, ends, left)
+            (p.number, source, stage, team, ticket.member, touch, ticket.outcome, ticket.asked, begun, ends, left)
         )
 
 

@@ -9,7 +9,7 @@ from simfunnel.plan.people import deal_table, drawn_table, source_table
 from simfunnel.plan.places import exit_table, purposes, referral_table, route_table, stage_table
 from simfunnel.plan.tables import Plan
 from simfunnel.plan.workers import member_table, team_table
-from simfunnel.plan.workshop import Workshop, number
+from simfunnel.plan.workshop import Workshop, ints, number
 from simfunnel.scenario.spec import ScenarioSpec
 
 
@@ -51,4 +51,5 @@ def compile_plan(spec: ScenarioSpec, *, folder: str = ".") -> Plan:
         members=members,
         purposes=purposes(shop),
         effects=effects,
+        stocks=ints([shop.place(name) for name in shop.words.stocks]),
     )

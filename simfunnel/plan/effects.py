@@ -1,11 +1,13 @@
-"""What odds, time, effort, patience and value depend on: effects, filed by what they act on."""
+"""What odds, time, effort, patience, arrivals, referrals and value depend on: effects, filed by what they act on."""
 
 from __future__ import annotations
+
+import math
 
 from simfunnel.numerics import Effects
 from simfunnel.plan.tables import NOWHERE, Slots
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
-from simfunnel.scenario.conditions import FACT, read_when
+from simfunnel.scenario.conditions import read_per, read_when
 from simfunnel.scenario.fields import STAYS
 from simfunnel.scenario.spec import EffectSpec
 
@@ -13,7 +15,7 @@ from simfunnel.scenario.spec import EffectSpec
 def effect_table(shop: Workshop) -> Effects:
     """All effects, each filed at every slot on which it acts."""
     exits = shop.exits
-    slots = Slots(len(exits), len(shop.spec.stages))
+    slots = Slots(len(exits), len(shop.spec.stages), len(shop.spec.sources))
     filed: list[list[tuple[EffectSpec, float, int]]] = [[] for _ in range(slots.count)]
     for effect in shop.spec.effects:
         predicate = shop.conditions.add(read_when(effect.when, shop.words))
@@ -21,11 +23,16 @@ def effect_table(shop: Workshop) -> Effects:
             filed[slot].append((effect, factor, predicate))
     flat = [one for slot in filed for one in slot]
     fades = [effect.fades for effect, _, _ in flat]
+    per = [read_per(effect.per) if effect.per else (1.0, "") for effect, _, _ in flat]
+    bounds = [number(effect.most, math.nan) for effect, _, _ in flat]
     return Effects(
         slot_start=starts([len(slot) for slot in filed]),
         predicate=ints([predicate for _, _, predicate in flat]),
         factor=floats([factor for _, factor, _ in flat]),
-        power=ints([FACT[effect.per] if effect.per else NOWHERE for effect, _, _ in flat]),
+        power=ints([shop.words.fact(name) if name else NOWHERE for _, name in per]),
+        step=floats([step for step, _ in per]),
+        least=floats([bound if bound < 1 else 0.0 for bound in bounds]),
+        most=floats([bound if bound >= 1 else math.inf for bound in bounds]),
         since=floats([(f.from_ - shop.spec.start).days if f else 0.0 for f in fades]),
         half_life=floats([number(f.half_life) if f else 0.0 for f in fades]),
     )
@@ -50,6 +57,24 @@ def _slots_of(shop: Workshop, effect: EffectSpec, slots: Slots) -> list[tuple[in
         filed += [(slots.effort(s), number(effect.effort)) for s in on_stages]
     if effect.patience is not None:
         filed += [(slots.patience(s), number(effect.patience)) for s in on_stages]
+    if effect.referrals is not None:
+        filed += [(slots.referrals(s), number(effect.referrals)) for s in on_stages]
+    if effect.arrivals is not None and looks_at_stock(shop, effect):
+        sources = list(shop.spec.sources)
+        on_sources = [k for k, name in enumerate(sources) if not effect.on or name in effect.on]
+        filed += [(slots.arrivals(k), number(effect.arrivals)) for k in on_sources]
     if effect.value is not None:
         filed.append((slots.value, number(effect.value)))
     return filed
+
+
+def looks_at_stock(shop: Workshop, effect: EffectSpec) -> bool:
+    """Whether an effect depends on how many are somewhere, which nobody knows beforehand."""
+    names = [*effect.when, *([read_per(effect.per)[1]] if effect.per else [])]
+    return any(shop.words.is_stock(name) for name in names)
+
+
+def ceiling(effect: EffectSpec) -> float:
+    """The furthest that an effect can raise arrivals; 1 for one that lowers them."""
+    factor = number(effect.arrivals, 1.0)
+    return max(1.0, number(effect.most, factor) if effect.per else factor)

@@ -11,6 +11,7 @@ import numpy as np
 
 from simfunnel.distributions import Distribution, QuantileTable, discrete
 from simfunnel.numerics import Floats, holds
+from simfunnel.plan.effects import ceiling, looks_at_stock
 from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DealTable, DrawnTable, SourceTable
 from simfunnel.plan.workshop import ConditionPacker, Workshop, floats, ints, number
 from simfunnel.randomness import purpose, root_key
@@ -34,7 +35,16 @@ def drawn_table(shop: Workshop) -> DrawnTable:
         case_start=ints(start[:-1]),
         case=ints(cases),
         purpose=ints([purpose("attribute", name) for name, _ in everything]),
+        anew=ints(_drawn_anew(dict(everything))),
     )
+
+
+def _drawn_anew(everything: dict[str, Drawn]) -> list[bool]:
+    """For each attribute and the value, whether a further deal with the same one draws it again."""
+    anew = {"source": True}
+    for name, drawn in everything.items():
+        anew[name] = name == "value" or anew.get(drawn.by or "", False)
+    return [anew[name] for name in everything]
 
 
 def _cases(shop: Workshop, drawn: Drawn) -> list[int]:
@@ -71,6 +81,10 @@ def source_table(shop: Workshop) -> SourceTable:
         rate_map=ints([_arrivals(shop, name, s) if s.rate else NOWHERE for name, s in rows]),
         at=floats([(s.at - shop.spec.start).days + opens if s.at else NEVER for _, s in rows]),
         size=ints([s.size or 0 for _, s in rows]),
+        ceiling=floats([_ceiling(shop, name) for name, _ in rows]),
+        team=ints([list(shop.spec.teams).index(s.worked.team) if s.worked else NOWHERE for _, s in rows]),
+        effort=ints([shop.maybe(s.worked.effort if s.worked else None) for _, s in rows]),
+        yields=ints([shop.maybe(s.worked.yields if s.worked else None) for _, s in rows]),
         cost_each=floats([number(s.cost.each) for _, s in rows]),
         cost_once=floats([number(s.cost.once) for _, s in rows]),
         cost_per_day=floats([number(s.cost.per_day) for _, s in rows]),
@@ -116,10 +130,21 @@ def _rate_on(source: SourceSpec, day: date) -> Rate | None:
     return next((rate for since, rate in reversed(steps) if since is None or since <= day), None)
 
 
-def _arrival_effects(shop: Workshop, name: str) -> list[Callable[[int], float]]:
-    """The factor of each effect on a source's arrivals, by day."""
+def _on_arrivals(shop: Workshop, name: str, *, by_stock: bool) -> list[EffectSpec]:
+    """The effects on a source's arrivals: those that look at stocks, or those of the date alone."""
     found = [e for e in shop.spec.effects if e.arrivals is not None and (not e.on or name in e.on)]
-    return [_factor_by_day(shop, effect) for effect in found]
+    return [e for e in found if looks_at_stock(shop, e) == by_stock]
+
+
+def _ceiling(shop: Workshop, name: str) -> float:
+    """The furthest that stocks can raise the arrivals of a source; 0 where they have no say."""
+    found = _on_arrivals(shop, name, by_stock=True)
+    return math.prod(ceiling(effect) for effect in found) if found else 0.0
+
+
+def _arrival_effects(shop: Workshop, name: str) -> list[Callable[[int], float]]:
+    """The factor of each effect of the date on a source's arrivals, by day."""
+    return [_factor_by_day(shop, effect) for effect in _on_arrivals(shop, name, by_stock=False)]
 
 
 def _factor_by_day(shop: Workshop, effect: EffectSpec) -> Callable[[int], float]:

@@ -7,7 +7,7 @@ from simfunnel.plan.tables import NOWHERE, ExitTable, Purposes, ReferralTable, R
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.randomness import purpose
 from simfunnel.scenario.conditions import read_when
-from simfunnel.scenario.spec import PluginSpec, StageSpec
+from simfunnel.scenario.spec import PluginSpec, ReferralSpec, SendSpec, StageSpec
 
 
 def stage_table(shop: Workshop) -> StageTable:
@@ -17,7 +17,7 @@ def stage_table(shop: Workshop) -> StageTable:
     works = [stage.work for stage in stages]
     routes = [stage.route if isinstance(stage.route, tuple) else () for stage in stages]
     return StageTable(
-        team=ints([teams.index(w.team) if w else NOWHERE for w in works]),
+        team=ints([teams.index(w.team) if w and w.team else NOWHERE for w in works]),
         effort=ints([shop.maybe(w.effort if w else None) for w in works]),
         touches=ints([w.touches if w else 0 for w in works]),
         every=ints([shop.maybe(w.every if w else None) for w in works]),
@@ -35,7 +35,7 @@ def stage_table(shop: Workshop) -> StageTable:
         cost_per_day=floats([number(s.cost_per_day) for s in stages]),
         exit_start=starts([len(s.exits) for s in stages]),
         route_start=starts([len(r) for r in routes]),
-        refers_start=starts([len(s.refers) for s in stages]),
+        refers_start=starts([len(_bringing(s)) for s in stages]),
         plugin=tuple(s.route.python if isinstance(s.route, PluginSpec) else "" for s in stages),
     )
 
@@ -81,15 +81,21 @@ def route_table(shop: Workshop) -> RouteTable:
 
 
 def referral_table(shop: Workshop) -> ReferralTable:
-    """All referral rules."""
-    rules = [rule for stage in shop.spec.stages.values() for rule in stage.refers]
+    """All referral and sending rules."""
+    rules = [rule for stage in shop.spec.stages.values() for rule in _bringing(stage)]
     return ReferralTable(
         number=ints([shop.maybe(r.number) for r in rules]),
         after=ints([shop.maybe(r.after) for r in rules]),
         every=ints([shop.maybe(r.every) for r in rules]),
         source=ints([shop.words.sources.index(r.source) for r in rules]),
-        reward=floats([number(r.reward) for r in rules]),
+        reward=floats([number(r.reward) if isinstance(r, ReferralSpec) else 0.0 for r in rules]),
+        same=ints([not isinstance(r, ReferralSpec) for r in rules]),
     )
+
+
+def _bringing(stage: StageSpec) -> tuple[SendSpec, ...]:
+    """The rules by which those in a stage bring others, then those by which they come once more."""
+    return (*stage.refers, *stage.sends)
 
 
 def purposes(shop: Workshop) -> Purposes:
@@ -102,7 +108,7 @@ def purposes(shop: Workshop) -> Purposes:
         return ints([purpose("stage", name, what) for name in stages])
 
     def by_rule(what: str) -> Ints:
-        return ints([purpose("stage", name, "refers", source, str(twin), what) for name, source, twin in rules])
+        return ints([purpose("stage", name, how, source, str(twin), what) for name, how, source, twin in rules])
 
     return Purposes(
         effort=by_stage("effort"),
@@ -112,13 +118,14 @@ def purposes(shop: Workshop) -> Purposes:
         limit=by_stage("limit"),
         after=ints([purpose("stage", stages[s], "exit", goal) for s, goal, _ in exits]),
         number=by_rule("number"),
+        rounding=by_rule("rounding"),
         child=by_rule("child"),
         child_after=by_rule("after"),
         round=by_rule("every"),
     )
 
 
-def _numbered(stage: StageSpec) -> list[tuple[str, int]]:
-    """The goals of a stage's referral rules, each with how many rules before it have the same."""
-    goals = [rule.source for rule in stage.refers]
-    return [(goal, goals[:k].count(goal)) for k, goal in enumerate(goals)]
+def _numbered(stage: StageSpec) -> list[tuple[str, str, int]]:
+    """What each rule of a stage does and its goal, with how many rules before it do the same."""
+    rules = [("refers" if isinstance(rule, ReferralSpec) else "sends", rule.source) for rule in _bringing(stage)]
+    return [(*rule, rules[:k].count(rule)) for k, rule in enumerate(rules)]

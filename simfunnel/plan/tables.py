@@ -35,6 +35,7 @@ class DrawnTable:
     case_start: Ints
     case: Ints
     purpose: Ints
+    anew: Ints  # whether a further deal with the same one draws it again: the value, and what depends on the source
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class SourceTable:
     """Sources, one row each.
 
     Kind 0 waits for referrals; 1 arrives along map rate_map; 2 is a list of `size` at time `at`; 3 holds open deals.
+    Those of a source with a `ceiling` above 0 come at the rate times it, and each is kept by chance (its slot of
+    effects tells the share of the ceiling). Where there is a `team`, each is a task of effort `effort` for it, which
+    finds `yields` prospects.
     """
 
     kind: Ints
@@ -50,6 +54,10 @@ class SourceTable:
     rate_map: Ints
     at: Floats
     size: Ints
+    ceiling: Floats
+    team: Ints
+    effort: Ints
+    yields: Ints
     cost_each: Floats
     cost_once: Floats
     cost_per_day: Floats
@@ -118,13 +126,17 @@ class RouteTable:
 
 @dataclass(frozen=True)
 class ReferralTable:
-    """Referral rules of all stages; `every` is NOWHERE for those that act once."""
+    """Referral and sending rules of all stages; `every` is NOWHERE for those that act once.
+
+    `same` tells whether those who come are further deals with the same one.
+    """
 
     number: Ints
     after: Ints
     every: Ints
     source: Ints
     reward: Floats
+    same: Ints
 
 
 @dataclass(frozen=True)
@@ -161,6 +173,7 @@ class Purposes:
     limit: Ints
     after: Ints
     number: Ints
+    rounding: Ints
     child: Ints
     child_after: Ints
     round: Ints
@@ -195,6 +208,7 @@ class Plan:
     maps: Maps
     conditions: Conditions
     effects: Effects
+    stocks: Ints  # the places whose stocks are facts, in the order of the last facts
     day_facts: Floats  # (days, 4): quarter_day, quarter_days_left, weekday, month
     target: float = math.nan
     plugin_folder: str = "."
@@ -207,20 +221,24 @@ class Plan:
     @property
     def n_facts(self) -> int:
         """The length of a prospect's array of facts."""
-        return len(FACTS) + len(self.attribute_names)
+        return len(FACTS) + len(self.attribute_names) + len(self.stocks)
 
     @cached_property
     def slots(self) -> Slots:
         """Where the effects on each exit and stage stand."""
-        return Slots(len(self.exits.to), self.n_stages)
+        return Slots(len(self.exits.to), self.n_stages, len(self.source_names))
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Effects are filed by what they act on: odds and time of each exit, effort and patience of each stage, value."""
+    """Effects are filed by what they act on.
+
+    Odds and time of each exit; effort, patience and referrals of each stage; arrivals of each source; value.
+    """
 
     exits: int
     stages: int
+    sources: int
 
     def odds(self, e: int) -> int:
         """Odds of exit e."""
@@ -238,10 +256,18 @@ class Slots:
         """Patience in stage s."""
         return 2 * self.exits + self.stages + s
 
+    def referrals(self, s: int) -> int:
+        """How many those in stage s bring."""
+        return 2 * self.exits + 2 * self.stages + s
+
+    def arrivals(self, source: int) -> int:
+        """Arrivals of a source, as a share of its ceiling."""
+        return 2 * self.exits + 3 * self.stages + source
+
     @property
     def value(self) -> int:
         """A prospect's value."""
-        return 2 * self.exits + 2 * self.stages
+        return 2 * self.exits + 3 * self.stages + self.sources
 
     @property
     def count(self) -> int:

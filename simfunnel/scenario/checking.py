@@ -17,7 +17,16 @@ from pydantic import TypeAdapter, ValidationError
 from simfunnel import units
 from simfunnel.distributions import Distribution, read_distribution
 from simfunnel.errors import InputError, nearest, not_among
-from simfunnel.scenario.conditions import DATED, FACTS, Vocabulary, member_names, read_clause
+from simfunnel.scenario.conditions import (
+    COUNTED,
+    DATED,
+    FACTS,
+    STOCK,
+    Vocabulary,
+    member_names,
+    read_clause,
+    read_per,
+)
 from simfunnel.scenario.documents import Path_, read_text
 from simfunnel.scenario.fields import LOST, STAYS, AttributeSpec, Drawn
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec, TeamSpec
@@ -99,6 +108,9 @@ _REFERENCES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("sources", "*", "deals", "*", "stage"), "stage", "stages"),
     (("stages", "*", "refers", "source"), "source", "sources"),
     (("stages", "*", "refers", "*", "source"), "source", "sources"),
+    (("stages", "*", "sends", "source"), "source", "sources"),
+    (("stages", "*", "sends", "*", "source"), "source", "sources"),
+    (("sources", "*", "worked", "team"), "team", "teams"),
 )
 """Where a name stands, what it names, and under which key that is defined."""
 
@@ -119,12 +131,16 @@ def _names_exist(tree: Tree) -> Iterator[Finding]:
                 yield path, not_among(name, what, names)
 
 
+def _goals(tree: Tree) -> list[tuple[Path_, Any]]:
+    """Every stage or end that is named as a goal."""
+    goals = [(path, path[-1]) for path, _ in _at(tree, "stages", "*", "exits", "*")]
+    return goals + [found for pattern in _GOALS for found in _at(tree, *pattern)]
+
+
 def _goals_are_meant(tree: Tree) -> Iterator[Finding]:
     """A goal that is no stage is an end, unless it looks like a misspelt stage."""
     stages = _names(tree, "stages")
-    goals = [(path, path[-1]) for path, _ in _at(tree, "stages", "*", "exits", "*")]
-    goals += [found for pattern in _GOALS for found in _at(tree, *pattern)]
-    for path, goal in goals:
+    for path, goal in _goals(tree):
         if not isinstance(goal, str) or goal in stages or goal in (STAYS, LOST):
             continue
         meant = nearest(goal, [stage for stage in stages if abs(len(stage) - len(goal)) <= 1], cutoff=0.8)
@@ -206,6 +222,7 @@ def _words_of(tree: Tree) -> tuple[Vocabulary, set[str]]:
         members=tuple(n for name in read for n in member_names(name, ScenarioSpec.model_construct(teams=read))),
         attributes={name: found.levels if found else None for name, found in drawn.items()},
         start=start,
+        ends=tuple(dict.fromkeys(str(goal) for _, goal in _goals(tree) if str(goal) not in _names(tree, "stages"))),
     )
     unread = {name for name, found in drawn.items() if found is None}
     unread |= {fact for fact, part in (("source", "sources"), ("stage", "stages")) if _is_broken(tree, part)}
@@ -239,6 +256,7 @@ def _conditions_can_be_read(tree: Tree) -> Iterator[Finding]:
 def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
     if _is_broken(tree, "stages") or _is_broken(tree, "sources"):
         return
+    words, _ = _words_of(tree)
     for path, effect in _at(tree, "effects", "*"):
         if not isinstance(effect, Mapping):
             continue
@@ -248,15 +266,67 @@ def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
             if problem:
                 yield (*path, "on"), problem
         if "arrivals" in effect:
-            for name, _ in _items(effect.get("when")):
-                if name not in DATED:
-                    allowed = ", ".join(n for n in DATED if n != "quarter_days_left")
-                    yield (
-                        (*path, "when", name),
-                        f"an effect on arrivals can look at the date only ({allowed}), not {name}",
-                    )
-        if effect.get("per") in ("touches", "visits") and "value" in effect:
-            yield (*path, "per"), "a value is drawn at birth, before any touch or visit"
+            yield from _arrivals_problems(path, effect, words)
+        if isinstance(effect.get("per"), str):
+            problem = _per_problem(effect["per"], effect, words)
+            if problem:
+                yield (*path, "per"), problem
+
+
+def _arrivals_problems(path: Path_, effect: Tree, words: Vocabulary) -> Iterator[Finding]:
+    """Arrivals know the date and the stocks, for there is no prospect yet; what grows with a stock needs a bound."""
+    for name, _ in _items(effect.get("when")):
+        if name not in DATED and not words.is_stock(name):
+            allowed = ", ".join(n for n in DATED if n != "quarter_days_left")
+            yield (
+                (*path, "when", name),
+                f"an effect on arrivals can look at the date ({allowed}) and at 'in STAGE' only, not {name}",
+            )
+    per = effect.get("per")
+    if per is None:
+        return
+    if not words.is_stock(_per_fact(str(per))):
+        yield (*path, "per"), f"an effect on arrivals can grow with 'in STAGE' only, not with '{per}'"
+    try:
+        factor = units.middle(units.read_factor(effect["arrivals"]))
+    except ValueError:
+        return
+    if factor > 1 and "most" not in effect:
+        yield path, "arrivals that grow with a stock need a ceiling; add for example most: x3"
+
+
+def _per_fact(text: str) -> str:
+    try:
+        return read_per(text)[1]
+    except ValueError:
+        return ""
+
+
+def _per_problem(text: str, effect: Tree, words: Vocabulary) -> str:
+    """What is wrong with what an effect counts, or an empty text."""
+    try:
+        _, name = read_per(text)
+    except ValueError as error:
+        return str(error)
+    if words.is_stock(name):
+        place = name.removeprefix(STOCK)
+        places = (*words.stages, *words.ends)
+        return "" if place in places else not_among(place, "stage or end", places)
+    if words.attributes.get(name, ()) is not None and name in words.attributes:
+        return f"'{name}' is a category, which can't be counted; say which in when:"
+    if name not in COUNTED and name not in words.attributes:
+        numbers = [attribute for attribute, levels in words.attributes.items() if levels is None]
+        return not_among(name, "amount", [*COUNTED, *numbers, "in STAGE"])
+    if name in ("touches", "visits", "waited", "age", "value") and "value" in effect:
+        return "a value is drawn at birth, before any touch, visit or wait"
+    return ""
+
+
+def _is_by_stock(effect: Tree) -> bool:
+    """Whether an effect looks at how many are somewhere."""
+    per = effect.get("per")
+    names = [*(name for name, _ in _items(effect.get("when"))), *([_per_fact(per)] if isinstance(per, str) else [])]
+    return any(str(name).startswith(STOCK) for name in names)
 
 
 def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
@@ -264,11 +334,16 @@ def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
     stages, sources = _names(tree, "stages"), _names(tree, "sources")
     if "arrivals" in effect:
         source = tree["sources"][place] if place in sources else {}
-        without = isinstance(source, Mapping) and source and "rate" not in source
-        missing = f"{place} has no rate, so this effect can never apply" if without else ""
+        without = isinstance(source, Mapping) and source and not {"rate", "at"} & set(source)
+        by_date = isinstance(source, Mapping) and "at" in source and not _is_by_stock(effect)
+        missing = f"{place} has no rate, so this effect can never apply" if without or by_date else ""
         return missing if place in sources else not_among(place, "source", sources)
     if "value" in effect:
         return "an effect on value acts at birth; say who in when:, and leave out on:"
+    if "referrals" in effect and place in stages:
+        node = tree["stages"][place] or {}
+        brings = not isinstance(node, Mapping) or {"refers", "sends"} & set(node)
+        return "" if brings else f"{place} neither refers nor sends anyone, so this effect can never apply"
     stage, arrow, goal = (part.strip() for part in place.partition("->"))
     if stage not in stages:
         return not_among(stage, "stage", stages)
@@ -282,12 +357,41 @@ def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
         return f"effort and patience belong to a stage; write on: {stage}"
     if not arrow and "odds" in effect and not any(e in stages and stages.index(e) > stages.index(stage) for e in exits):
         return f"{stage} has no exit forward whose odds could change; name an exit: {', '.join(exits) or 'it has none'}"
+    if arrow and "referrals" in effect:
+        return f"referrals belong to a stage; write on: {stage}"
     work = node.get("work", {})
-    if ("effort" in effect or "patience" in effect) and not work:
-        return f"{stage} has no work, so this effect can never apply"
+    if ("effort" in effect or "patience" in effect) and not (isinstance(work, Mapping) and work.get("team")):
+        return f"{stage} has no work of a team, so this effect can never apply"
+    problem = _never_applies(effect, work)
+    if problem:
+        return problem
     if "patience" in effect and isinstance(work, Mapping) and "patience" not in work:
         return f"nobody loses patience in {stage} (its work has none), so this effect can never apply"
     return ""
+
+
+def _never_applies(effect: Tree, work: Any) -> str:
+    """Why a condition on the work of a stage can never hold, or an empty text."""
+    when = dict(_items(effect.get("when")))
+    per = _per_fact(str(effect["per"])) if isinstance(effect.get("per"), str) else ""
+    if per == "touches" and not work:
+        return "there is no work here, so nobody is touched and this effect can never apply"
+    if isinstance(work, Mapping) and work.get("team"):
+        return ""
+    if per == "waited" or ("waited" in when and not _takes_zero(when["waited"])):
+        return "nobody waits for a team here, so an effect of waiting can never apply"
+    return ""
+
+
+def _takes_zero(waited: Any) -> bool:
+    """Whether a condition on waiting holds for those who have not waited."""
+    try:
+        found = [
+            units.read_interval(x, units.read_duration) for x in (waited if isinstance(waited, list) else [waited])
+        ]
+    except ValueError:
+        return True  # a fault already
+    return any(interval.low <= 0 < interval.high for interval in found)
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------
@@ -335,7 +439,9 @@ def _nobody_goes_round_for_ever(tree: Tree) -> Iterator[Finding]:
         if always:
             instant[name] = set(always[:1])
         elif (
-            ways and all(_is_nothing(way.after) for way in ways) and (not stage.work or _is_nothing(stage.work.effort))
+            ways
+            and all(_is_nothing(way.after) for way in ways)
+            and (not stage.work or _is_nothing(stage.work.effort or stage.work.every))
         ):
             instant[name] = {goal for goal, way in stage.exits.items() if way in ways}
     while leaving := [name for name, goals in instant.items() if not goals <= set(instant)]:
@@ -354,7 +460,8 @@ def _is_nothing(distribution: Distribution) -> bool:
 
 
 def _rounds_take_time(tree: Tree) -> Iterator[Finding]:
-    for pattern in (("stages", "*", "refers", "every"), ("stages", "*", "refers", "*", "every")):
+    patterns = [("stages", "*", key, *item, "every") for key in ("refers", "sends") for item in ((), ("*",))]
+    for pattern in patterns:
         for path, every in _at(tree, *pattern):
             try:
                 found = read_distribution(every, units.read_duration, floor=0.0)

@@ -25,6 +25,13 @@ FACTS = (
 """The facts that every prospect has, in the order of the engines' array; its attributes follow."""
 FACT = {name: k for k, name in enumerate(FACTS)}
 DATED = ("date", "quarter_day", "quarter_days_left", "weekday", "month")
+COUNTED = ("generation", "value", "waited", "touches", "visits", "age")
+"""The facts that are amounts, for each of which (`per`) an effect can apply."""
+STOCK = "in "
+"""`in customer` is how many prospects are in the stage (or have come to the end) `customer`: a fact of the moment."""
+
+NOT_PLACED = -1
+"""The place of a stock where only the words of a condition are looked at."""
 
 Clause = tuple[int, tuple[Interval, ...]]
 
@@ -38,12 +45,21 @@ class Vocabulary:
     members: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...] | None]
     start: date
+    ends: tuple[str, ...] = ()
+    stocks: tuple[str, ...] = ()
+    """The places whose stock a condition or an effect looks at."""
 
     def fact(self, name: str) -> int:
-        """The place of a fact or an attribute in the engines' array."""
+        """The place in the engines' array of a fact, an attribute (they follow the facts), or a stock (the last)."""
         if name in FACT:
             return FACT[name]
-        return len(FACTS) + list(self.attributes).index(name)
+        if name in self.attributes:
+            return len(FACTS) + list(self.attributes).index(name)
+        return len(FACTS) + len(self.attributes) + self.stocks.index(name.removeprefix(STOCK))
+
+    def is_stock(self, name: str) -> bool:
+        """Whether a name means how many prospects are in a place."""
+        return name.startswith(STOCK) and name not in self.attributes
 
 
 def vocabulary(spec: ScenarioSpec) -> Vocabulary:
@@ -54,7 +70,38 @@ def vocabulary(spec: ScenarioSpec) -> Vocabulary:
         members=tuple(name for team in spec.teams for name in member_names(team, spec)),
         attributes={name: drawn.levels for name, drawn in spec.attributes.items()},
         start=spec.start,
+        ends=spec.ends,
+        stocks=_stocks_looked_at(spec),
     )
+
+
+def _stocks_looked_at(spec: ScenarioSpec) -> tuple[str, ...]:
+    """The places whose stock is looked at anywhere, in the order of the file."""
+    names = [name for effect in spec.effects for name in effect.when]
+    names += [read_per(effect.per)[1] for effect in spec.effects if effect.per]
+    routes = [stage.route for stage in spec.stages.values() if isinstance(stage.route, tuple)]
+    names += [name for route in routes for rule in route for name in rule.when]
+    for team in spec.teams.values():
+        names += [name for when in team.serves.first for name in when]
+        names += [name for member in team.members or () for name in member.only]
+    stocks = [name.removeprefix(STOCK) for name in names if name.startswith(STOCK) and name not in spec.attributes]
+    return tuple(dict.fromkeys(stocks))
+
+
+def read_per(text: str) -> tuple[float, str]:
+    """The amount and the fact of `touches`, `2 touches`, `10k value`, `1 day waited`, `100 in customer`.
+
+    Raises ValueError with words for the user where the amount is none; whether the fact exists is not looked at.
+    """
+    found = re.fullmatch(r"([0-9]\S*(?: (?:min|h|days?|weeks?|months?|quarters?|years?))?) +(\S.*)", text.strip())
+    if not found:
+        return 1.0, text.strip()
+    amount, fact = found.groups()
+    read = units.read_duration if fact in ("waited", "age") else units.read_amount
+    size = units.middle(read(amount))
+    if size <= 0:
+        raise ValueError(f"per: '{text}' counts in steps of nothing; write for example '100 in customer'")
+    return size, fact
 
 
 def member_names(team: str, spec: ScenarioSpec) -> tuple[str, ...]:
@@ -80,15 +127,20 @@ def read_when(when: Mapping[str, object], words: Vocabulary) -> tuple[Clause, ..
 def read_clause(name: str, wanted: object, words: Vocabulary) -> Clause:
     """One clause: the fact that it looks at, and the intervals in which the fact may lie."""
     known = [n for n in FACTS if n != "quarter_days_left"]
-    if name not in known and name not in words.attributes:
-        raise ValueError(not_among(name, "fact or attribute", [*words.attributes, *known]))
+    if words.is_stock(name):
+        place = name.removeprefix(STOCK)
+        if place not in (*words.stages, *words.ends):
+            raise ValueError(not_among(place, "stage or end", (*words.stages, *words.ends)))
+    elif name not in known and name not in words.attributes:
+        raise ValueError(not_among(name, "fact or attribute", [*words.attributes, *known, "in STAGE"]))
     if name == "quarter_day":
         return _quarter_days(wanted)
     alternatives = wanted if isinstance(wanted, (list, tuple)) else [wanted]
     if not alternatives:
         raise ValueError(f"{name}: an empty list can never hold")
     read = _reader(name, words)
-    return words.fact(name), tuple(interval for one in alternatives for interval in read(one))
+    fact = words.fact(name) if not words.is_stock(name) or words.stocks else NOT_PLACED
+    return fact, tuple(interval for one in alternatives for interval in read(one))
 
 
 def _reader(name: str, words: Vocabulary) -> Callable[[object], list[Interval]]:

@@ -76,6 +76,28 @@ Duration = Annotated[Number, *read_by(units.read_duration, texts(None, "5 days",
 Times = Annotated[Distribution, *_distribution_of(units.read_duration, 0.0, "5 days")]
 Efforts = Annotated[Distribution, *_distribution_of(units.read_effort, 0.0, "2 h")]
 Counts = Annotated[Distribution, BeforeValidator(_whole), *_distribution_of(units.read_number, 0.0, 2, "poisson")]
+
+
+def _read_yield(value: object) -> Distribution:
+    """A chance of one, or a count."""
+    if isinstance(value, str) and "%" in value:
+        return Distribution("bernoulli", (("p", units.read_chance(value)),))
+    return read_distribution(value, units.read_number, floor=0.0)
+
+
+Yields = Annotated[
+    Distribution,
+    BeforeValidator(_whole),
+    *read_by(
+        _read_yield,
+        {
+            "anyOf": [
+                {"type": ["number", "string"], "examples": ["8%", 2]},
+                {"type": "object", "minProperties": 1, "maxProperties": 1, "examples": [{"poisson": 0.4}]},
+            ]
+        },
+    ),
+]
 Length = Annotated[
     Span,
     *read_by(units.read_span, {"anyOf": [{"type": "string", "examples": ["2 quarters", "90 days"]}, {"const": 0}]}),

@@ -48,6 +48,7 @@ from simfunnel.scenario.fields import (
     Times,
     ValueSpec,
     When,
+    Yields,
     counted,
     read_by,
     read_date,
@@ -178,8 +179,19 @@ class OpenDeal(Spec):
     """What is known of its attributes; the others are drawn."""
 
 
+class WorkedSpec(Spec):
+    """Work that finds prospects: without a team's hours there are none."""
+
+    team: Name
+    """Who does it."""
+    effort: Efforts
+    """Hours of work of one visit, call or letter."""
+    yields: Yields
+    """How many prospects one visit finds: `8%` (one or none), a count, or a distribution of counts."""
+
+
 class SourceSpec(Spec):
-    """Where prospects come from. A source with neither rate, list nor deals is filled by referrals."""
+    """Where prospects come from. A source with neither rate, list nor deals is filled by referrals and sent deals."""
 
     rate: Annotated[
         RateSteps | None, *read_by(_read_rate_steps, {"type": ["string", "object"], "examples": ["12 per day"]})
@@ -195,6 +207,8 @@ class SourceSpec(Spec):
     """How many prospects are on the list."""
     deals: tuple[OpenDeal, ...] | None = None
     """Deals already open at the start, one by one; or {file: deals.csv}."""
+    worked: WorkedSpec | None = None
+    """Whoever comes by rate or list is only someone to visit: a task for a team, which finds prospects."""
     enters: Name | None = None
     """The stage where its prospects begin; the first stage unless said."""
     cost: Spending = SourceCost()
@@ -210,6 +224,8 @@ class SourceSpec(Spec):
             raise ValueError("a list needs both at: (its day) and size: (how many)")
         if (self.weekday or self.season) and self.rate is None:
             raise ValueError("weekday and season change a rate; this source has none")
+        if self.worked and self.rate is None and self.at is None:
+            raise ValueError("worked: needs a rate (visits planned) or a list (at: and size:) of whom to visit")
         return self
 
 
@@ -302,12 +318,12 @@ class TeamSpec(Working):
 
 
 class WorkSpec(Spec):
-    """The work that a team does on a prospect in a stage, before it is decided where the prospect goes."""
+    """The work on a prospect in a stage, before it is decided where the prospect goes."""
 
-    team: Name
-    """Who does it."""
-    effort: Efforts
-    """Hours of work of one touch."""
+    team: Name | None = None
+    """Who does it; nobody for touches that take no seller's time, such as a card by post."""
+    effort: Efforts | None = None
+    """Hours of work of one touch; needed where there is a team."""
     touches: Annotated[int, *counted(1, 1000)] = 1
     """How many times they work on it; once unless said."""
     every: Times = Distribution.constant(0.0)
@@ -318,6 +334,15 @@ class WorkSpec(Spec):
     """Where the impatient go; `lost` unless said."""
     cost: Amount = 0.0
     """What each touch costs, besides the members' pay."""
+
+    @model_validator(mode="after")
+    def _by_someone(self) -> Self:
+        """A team's work takes hours; touches of nobody take none, and nobody waits for them."""
+        if self.team is not None and self.effort is None:
+            raise ValueError("a team's work needs effort: (the hours of one touch)")
+        if self.team is None and (self.effort is not None or self.patience is not None):
+            raise ValueError("effort and patience need a team: (who does the work)")
+        return self
 
 
 class ExitSpec(Spec):
@@ -372,19 +397,27 @@ Route = Annotated[
 ]
 
 
-class ReferralSpec(Spec):
-    """New prospects that one in this stage brings."""
+class SendSpec(Spec):
+    """Further deals with the same one: a second product, an order once more. They keep its attributes and owners.
+
+    What is drawn `by` source, and the value, are drawn anew.
+    """
 
     number: Counts
-    """How many they bring."""
+    """How many come."""
     after: Times = Distribution.constant(0.0)
     """How long after entering the stage (or after each round) each one comes."""
     source: Name
     """The source under whose name they come."""
+    every: Times | None = None
+    """Again each time this has passed, while in the stage; once unless said."""
+
+
+class ReferralSpec(SendSpec):
+    """New prospects whom one in this stage brings."""
+
     reward: Amount = 0.0
     """Paid once for each of them who becomes a customer."""
-    every: Times | None = None
-    """Bring again each time this has passed, while in the stage; once unless said."""
 
 
 class StageSpec(Spec):
@@ -412,6 +445,8 @@ class StageSpec(Spec):
     """What each day of each prospect here costs us."""
     refers: tuple[ReferralSpec, ...] = ()
     """Whom those here bring: one rule, or a list of them."""
+    sends: tuple[SendSpec, ...] = ()
+    """Further deals that those here begin: one rule, or a list of them."""
 
     @property
     def is_customer(self) -> bool:
@@ -421,9 +456,9 @@ class StageSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _wrap(cls, data: Any) -> Any:
-        """One referral rule stands for a list of one."""
+        """One rule stands for a list of one."""
         if isinstance(data, Mapping):
-            data = {**data, "refers": [data["refers"]]} if isinstance(data.get("refers"), Mapping) else data
+            data = {k: [v] if k in ("refers", "sends") and isinstance(v, Mapping) else v for k, v in data.items()}
         return data
 
 
@@ -447,7 +482,7 @@ class Fading(Spec):
 
 
 class EffectSpec(Spec):
-    """What multiplies odds, time, effort, patience, value or arrivals, for whom and when."""
+    """What multiplies odds, time, effort, patience, value, arrivals or referrals, for whom and when."""
 
     when: When = Field(default_factory=dict)
     """The condition; always unless said."""
@@ -464,9 +499,13 @@ class EffectSpec(Spec):
     value: Factor | None = None
     """On the prospect's value, at its birth."""
     arrivals: Factor | None = None
-    """On the rate of a source; `when` may then look at the date only."""
-    per: Literal["touches", "visits", "generation"] | None = None
-    """Apply the factor once for each of these."""
+    """On the rate of a source; `when` and `per` may then look at the date and at how many are in a stage only."""
+    referrals: Factor | None = None
+    """On how many prospects those in a stage bring (refers and sends)."""
+    per: str | None = None
+    """Apply the factor once for each of these: `touches`, `2 visits`, `10k value`, `100 in customer`, an attribute."""
+    most: Factor | None = None
+    """The furthest that `per` can take the factor, such as x3 or /3."""
     fades: Fading | None = None
     """Begin on a day and fade."""
 
@@ -486,10 +525,16 @@ class EffectSpec(Spec):
             raise ValueError(f"an effect needs one of {', '.join(FACTORS)}")
         if "odds" in said and not self.on:
             raise ValueError("an effect on odds needs on: a stage or an exit such as 'quote -> customer'")
+        if self.most is not None:
+            factors = [units.middle(getattr(self, f)) for f in said]
+            if self.per is None:
+                raise ValueError("most bounds what per: can do; this effect has no per")
+            if any((factor > 1) != (units.middle(self.most) > 1) for factor in factors):
+                raise ValueError("most must lie on the same side of x1 as the factor")
         return self
 
 
-FACTORS = ("odds", "time", "effort", "patience", "value", "arrivals")
+FACTORS = ("odds", "time", "effort", "patience", "value", "arrivals", "referrals")
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
