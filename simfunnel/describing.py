@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from simfunnel import units
 from simfunnel.calendars import ALWAYS, DAYS, Calendar
 from simfunnel.distributions import Distribution
-from simfunnel.expectation import Expectation, expect
+from simfunnel.expectation import Expectation, expect, explosion
 from simfunnel.formatting import money
 from simfunnel.plan import Uncertainty
 from simfunnel.scenario.conditions import STOCK, member_names, read_per
@@ -22,6 +22,7 @@ _ABOUT = "Counts and hours are means over the horizon, without effects, waiting 
 def describe(spec: ScenarioSpec, warnings: tuple[str, ...] = ()) -> str:
     """The model in words, with what it leads one to expect; `warnings` end it."""
     expected = expect(spec)
+    told = (*warnings, *explosion(spec))
     parts = [
         _heading(spec),
         ["", "Who comes:", *(f"  {line}" for line in _sources(spec, expected))],
@@ -30,7 +31,7 @@ def describe(spec: ScenarioSpec, warnings: tuple[str, ...] = ()) -> str:
         ["", "What changes the odds and the rest:", *(f"  {effect(e)}" for e in spec.effects)] if spec.effects else [],
         ["", *_referrals(expected)] if expected.brought.any() else [],
         ["", _ABOUT],
-        ["", *(f"Warning: {text}." for text in warnings)] if warnings else [],
+        ["", *(f"Warning: {text}." for text in told)] if told else [],
     ]
     return "\n".join(line for part in parts for line in part)
 
@@ -144,7 +145,9 @@ def _costs(source: SourceSpec, currency: str) -> str:
 def _way(source: SourceSpec, count: float, weeks: float, visits: float) -> str:
     if source.worked is not None:
         work = source.worked
-        planned = f"{source.size:,} to visit from {source.at} on" if source.at else f"{visits / weeks:,.3g} visits a week"
+        planned = (
+            f"{source.size:,} to visit from {source.at} on" if source.at else f"{visits / weeks:,.3g} visits a week"
+        )
         found = f"each takes {work.team} {_hours(work.effort.mean())} and finds {work.yields.mean():.3g} prospects"
         return f"{planned}; {found}, about {count:,.0f} in all if all visits are made"
     if source.rate is not None:
@@ -239,9 +242,7 @@ def _teams(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
 
 def _referrals(expected: Expectation) -> Iterator[str]:
     growth = expected.growth
-    if growth >= 1:
-        yield f"Referral chains explode: each generation is {growth:.3g} times the one before (it must stay below 1)."
-    else:
+    if growth < 1:
         yield f"Referral chains die out: each generation is {growth:.3g} of the one before (below 1)."
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simfunnel.numerics import Floats, forward, quantile, survival
+from simfunnel.engines.bounds import MAX_REFERRED
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec
 
@@ -68,6 +69,20 @@ def expect(spec: ScenarioSpec) -> Expectation:
         loads=_loads(spec, plan, entries),
         brought=brought,
         growth=_radius(brought),
+    )
+
+
+def explosion(spec: ScenarioSpec) -> tuple[str, ...]:
+    """A warning where those who are brought bring more than one each, so that their chains grow without end."""
+    if not any(stage.refers or stage.sends for stage in spec.stages.values()):
+        return ()
+    growth = expect(spec).growth
+    if growth < 1:
+        return ()
+    many = f"{growth:.3g} times the one before" if growth < math.inf else "without bound"
+    return (
+        f"chains of referrals explode: each generation is {many}, and must stay below 1; "
+        f"a replication stops when they have brought {MAX_REFERRED:,} prospects",
     )
 
 

@@ -244,6 +244,14 @@ def summarise(rows: pd.DataFrame, keys: list[str], quantiles: Iterable[float] = 
     return table.reset_index()
 
 
+class RunStopped(RunError):
+    """A replication could not go on; `done` holds those that were finished before it."""
+
+    def __init__(self, why: str, done: Runs) -> None:
+        super().__init__(why)
+        self.done = done
+
+
 def run(
     scenario: Scenario,
     replications: int = 100,
@@ -259,7 +267,8 @@ def run(
     """Run replications 0 .. replications - 1 of a scenario and measure them.
 
     Interrupted from the keyboard, it returns those that are done (at least one), and raises KeyboardInterrupt where
-    none is. Raises InputError for arguments that can't be, RunError where the model can't go on.
+    none is. Raises InputError for arguments that can't be, RunError where the model can't go on: as RunStopped, which
+    holds the replications that are done, where there are any.
     """
     if not 1 <= replications <= 1_000_000:
         raise InputError(f"replications must be 1 to 1,000,000, not {replications}")
@@ -279,6 +288,10 @@ def run(
     except KeyboardInterrupt:
         if not done:
             raise
+    except RunError as error:
+        if not done:
+            raise
+        raise RunStopped(f"replication {len(done)} stopped: {error}", gather(scenario, seed, done)) from error
     return gather(scenario, seed, done)
 
 

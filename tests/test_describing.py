@@ -107,7 +107,7 @@ def test_chain_that_explodes_is_told() -> None:
         sources={"list": {"at": MONDAY, "size": 1}, "referral": {}},
         stages={"lead": {"refers": {"number": 2, "after": "30 days", "source": "referral"}}},
     )
-    assert "Referral chains explode: each generation is 2 times the one before" in describe(scenario.spec)
+    assert "Warning: chains of referrals explode: each generation is 2 times the one before" in describe(scenario.spec)
 
 
 def test_small_scenario_says_no_more_than_it_has() -> None:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 import simpy
 
+from simfunnel.engines import bounds
 from simfunnel.engines.prospects import (
     AGE,
     DATE,
@@ -72,9 +73,6 @@ from simfunnel.randomness import child_key, purpose, uniform
 from simfunnel.scenario.conditions import FACTS
 from simfunnel.units import MINUTE
 
-MAX_MOVES = 1000  # of one prospect within a minute: more means a circle that takes no time
-MAX_AT_ONCE = 100_000  # prospects referred in one instant, where they are nine tenths of everyone: a chain in no time
-MAX_REFERRED = 1_000_000  # in all, where they are nine tenths of everyone: more means a chain that grows without end
 VISIT = 1024  # draws of one visit to a stage have indices VISIT * visit + touch
 
 Life = Generator[simpy.Event, Any, None]
@@ -138,10 +136,10 @@ class Replication:
         """Call `then` after a delay, at a place in the order of its instant."""
         Wake(self.env, delay, order, then)
 
-    def stop(self, why: str) -> NoReturn:
-        """Raise RunError. SimPy passes it on at the end of the instant; all others stand still until then."""
+    def stop(self, error: RunError) -> NoReturn:
+        """Raise an error. SimPy passes it on at the end of the instant; all others stand still until then."""
         self.stopped = True
-        raise RunError(why)
+        raise error
 
     # --- draws ---
 
@@ -309,9 +307,8 @@ class Replication:
             place, cause = yield from self.stay(prospect, place, age, opened=cause == OPENED)
             age = 0.0
             moves, since = (moves + 1, since) if self.env.now - since < MINUTE else (0, self.env.now)
-            if moves > MAX_MOVES:
-                name = self.plan.place_names[origin]
-                self.stop(f"a prospect moved {MAX_MOVES:,} times, last from '{name}': a circle that takes no time")
+            if moves > bounds.MAX_MOVES:
+                self.stop(bounds.circle(self.plan.place_names[origin]))
 
     def stay(self, p: Prospect, s: int, age: float, *, opened: bool) -> Generator[simpy.Event, Any, Leaving]:
         """One stay in a stage: the goal and the cause of leaving. `age` is how long a deal has been there already."""
@@ -511,8 +508,8 @@ class Replication:
             if entered > now:
                 break
             in_no_time = in_no_time + 1 if gap < MINUTE else 0
-            if in_no_time > MAX_MOVES:
-                self.stop(f"'{plan.place_names[s]}' refers without end in no time; give every: a time above 0")
+            if in_no_time > bounds.MAX_MOVES:
+                self.stop(bounds.endless_rounds(plan.place_names[s]))
 
         def again() -> None:
             if p.facts[STAGE] == s and p.visits[s] == here:
@@ -534,15 +531,13 @@ class Replication:
         since, number = self.referred_at_once
         self.referred_at_once = (since, number + 1) if since == self.env.now else (self.env.now, 1)
         self.referred_in_all += 1
-        if self.referred_in_all < 0.9 * len(self.log.prospects):
+        if self.referred_in_all < bounds.CHAINED * len(self.log.prospects):
             return
         name = self.plan.source_names[source]
-        if self.referred_at_once[1] > MAX_AT_ONCE:
-            raise RunError(f"'{name}' brought {MAX_AT_ONCE:,} prospects in one instant: give refers a time, after:")
-        if self.referred_in_all > MAX_REFERRED:
-            raise RunError(
-                f"'{name}' brought {MAX_REFERRED:,} prospects: each brings more than one, a chain without end"
-            )
+        if self.referred_at_once[1] > bounds.MAX_AT_ONCE:
+            raise bounds.chain_at_once(name)
+        if self.referred_in_all > bounds.MAX_REFERRED:
+            raise bounds.chain_without_end(name)
 
     # --- records ---
 

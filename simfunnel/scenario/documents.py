@@ -209,6 +209,10 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     return text
 
 
+_LOST_NUMBER = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
+"""What a file can't hold as a number, as the text that stands there."""
+
+
 def plain(value: Any, path: Path_ = ()) -> Any:
     """A copy of nested maps, lists and values as `parse` could have given it: dates are texts, keys are texts.
 
@@ -227,9 +231,9 @@ def plain(value: Any, path: Path_ = ()) -> Any:
     if isinstance(value, int):
         if abs(value) < 10**18:
             return int(value)
-        return float(value) if abs(value) < _LARGEST else math.copysign(math.inf, 1 if value > 0 else -1)
+        return float(value) if abs(value) < _LARGEST else _LOST_NUMBER["inf" if value > 0 else "-inf"]
     if isinstance(value, float):
-        return float(value)
+        return float(value) if math.isfinite(value) else _LOST_NUMBER[str(float(value))]
     if isinstance(value, date):
         return (value.date() if isinstance(value, datetime) else value).isoformat()
     raise InputError([Fault(f"a {type(value).__name__} has no place in a scenario", ".".join(map(str, path)))])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from simfunnel import kpis, replicate
-from simfunnel.engines import simpy_engine
+from simfunnel import replicate
+from simfunnel.engines import bounds
 from simfunnel.errors import RunError
 from tests.helpers import MONDAY, ends, lives, moves, run, tasks, toy
 
@@ -27,7 +28,7 @@ CIRCLES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("stages", CIRCLES.values(), ids=CIRCLES)
 def test_a_circle_that_takes_no_time_is_told(stages: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simpy_engine, "MAX_MOVES", 200)
+    monkeypatch.setattr(bounds, "MAX_MOVES", 200)
     scenario = toy(teams={"sellers": {"size": 1}, "nobody": {"size": 0}}, stages=stages)
     with pytest.raises(RunError, match=r"last from '(one|two)': a circle that takes no time"):
         run(scenario)
@@ -35,7 +36,7 @@ def test_a_circle_that_takes_no_time_is_told(stages: dict[str, Any], monkeypatch
 
 def test_a_long_life_is_no_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     """One who comes round every hour for 90 days moves more often than a circle may within a minute."""
-    monkeypatch.setattr(simpy_engine, "MAX_MOVES", 200)
+    monkeypatch.setattr(bounds, "MAX_MOVES", 200)
     records, _ = run(toy(horizon="90 days", stages={"one": {"exits": {"one": {"after": "1 h"}}}}))
     assert len(records.moves.time) == 90 * 24
 
@@ -53,21 +54,21 @@ def test_a_circle_of_one_among_many_is_told_at_once() -> None:
 
 
 def test_a_chain_that_takes_no_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simpy_engine, "MAX_AT_ONCE", 500)
+    monkeypatch.setattr(bounds, "MAX_AT_ONCE", 500)
     for number in (1, 3):
         with pytest.raises(RunError, match="'friends' brought 500 prospects in one instant"):
             run(toy(**chain(number, 0)))
 
 
 def test_a_chain_that_fills_the_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simpy_engine, "MAX_REFERRED", 2000)
+    monkeypatch.setattr(bounds, "MAX_REFERRED", 2000)
     with pytest.raises(RunError, match="'friends' brought 2,000 prospects: each brings more than one"):
         run(toy(**chain(2, "1 day")))
 
 
 def test_many_referred_by_many_at_one_instant_are_no_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simpy_engine, "MAX_AT_ONCE", 500)
-    monkeypatch.setattr(simpy_engine, "MAX_REFERRED", 500)
+    monkeypatch.setattr(bounds, "MAX_AT_ONCE", 500)
+    monkeypatch.setattr(bounds, "MAX_REFERRED", 500)
     scenario = toy(**chain(1, 0)).override(
         {"sources.list.size": 2000, "sources.friends.enters": "end", "stages.end": {}}
     )
@@ -75,14 +76,14 @@ def test_many_referred_by_many_at_one_instant_are_no_chain(monkeypatch: pytest.M
 
 
 def test_referring_again_in_no_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simpy_engine, "MAX_MOVES", 200)
+    monkeypatch.setattr(bounds, "MAX_MOVES", 200)
     scenario = toy(**chain(0, 0)).override({"stages.customer.refers.every": {"empirical": [*[0] * 9999, "1 day"]}})
     with pytest.raises(RunError, match="refers without end in no time"):
         run(scenario)
 
 
 def test_referring_every_hour_for_years_is_no_circle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simpy_engine, "MAX_MOVES", 200)
+    monkeypatch.setattr(bounds, "MAX_MOVES", 200)
     scenario = toy(**chain(0, 0)).override({"stages.customer.refers.every": "1 h"})
     run(scenario)
     deal = {"deals": [{"id": "D1", "stage": "customer", "age": "1 year"}]}
@@ -215,3 +216,17 @@ def test_many_members_and_touches() -> None:
     records, plan = run(scenario)
     assert len(records.tasks.prospect) == 30_000
     assert ends(records, plan)["lost"] == 30
+
+
+def test_a_replication_that_explodes_loses_nothing_already_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 0.5 to 2 brought by each, some replications die out and some explode: those before the first one are kept."""
+    monkeypatch.setattr(bounds, "MAX_REFERRED", 500)
+    scenario = toy(**chain(1, "1 day")).override(
+        {"sources.list.size": 10, "stages.customer.refers.number": {"poisson": "0.5 to 2"}}
+    )
+    with pytest.raises(replicate.RunStopped, match=r"replication \d+ stopped: 'friends' brought 500") as stopped:
+        replicate.run(scenario, 30)
+    done = stopped.value.done
+    assert 1 <= done.replications < 30
+    again = replicate.run(scenario, done.replications)
+    assert done.kpis.equals(again.kpis)
