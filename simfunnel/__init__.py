@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from simfunnel import segments as segments
     from simfunnel.comparison import compare as compare
     from simfunnel.crm.importing import read_crm as read_crm
     from simfunnel.errors import InputError as InputError
@@ -51,13 +52,18 @@ _HOME = {
     "run_experiment": "experiments",
 }
 
+_MODULES = ("segments",)
+
 __all__ = [  # noqa: PLE0604 (the keys are texts)
     *_HOME,
+    *_MODULES,
     "__version__",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"simfunnel.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'simfunnel' has no attribute '{name}'")
     return getattr(import_module(f"simfunnel.{_HOME[name]}"), name)

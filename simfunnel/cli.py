@@ -130,7 +130,7 @@ def run(
         engine: Which engine; `auto` takes the fastest that can run the scenario.
         workers: How many processes; all cores unless said.
         period: The periods of the table shown.
-        by: Group the metrics by source, member, generation or an attribute as well.
+        by: Group the metrics by source, member, generation, outcome or an attribute as well.
         log: Write every move to this CSV file.
         output: The folder for results; runs/NAME unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
@@ -144,26 +144,31 @@ def run(
     if folder:
         runs.check_folder(folder)
     _warn(model)
-    with progress(f"simulating {model.name}") as tell:
-        result = replicate.run(
-            model,
-            replications,
-            seed=seed,
-            workers=_crew(workers, replications),
-            by=by,
-            log=log is not None,
-            engine=engine,
-            progress=tell,
-        )
+    stopped = None
+    try:
+        with progress(f"simulating {model.name}") as tell:
+            result = replicate.run(
+                model,
+                replications,
+                seed=seed,
+                workers=_crew(workers, replications),
+                by=by,
+                log=log is not None,
+                engine=engine,
+                progress=tell,
+            )
+    except replicate.RunStopped as error:
+        stopped, result = error, error.done
     if result.replications < replications:
-        print(
-            f"interrupted after {result.replications} of {replications} replications; these are kept", file=sys.stderr
-        )
+        why = "stopped" if stopped else "interrupted"
+        print(f"{why} after {result.replications} of {replications} replications; these are kept", file=sys.stderr)
     if log:
         runs.write_log(result, log)
     _show(json_, lambda: runs.results_json(result), lambda: show_runs(result, period))
     if folder:
         _told(runs.write_run(result, folder, command="run"), quiet=json_)
+    if stopped:
+        raise stopped
 
 
 @app.command
@@ -367,6 +372,65 @@ def forecast(
 
 
 @app.command
+def segments(
+    file: Path,
+    /,
+    *,
+    as_of: str | None = None,
+    split: str | None = None,
+    window: str = "1 year",
+    margin: str = "100%",
+    discount: str = "10%",
+    map_: Annotated[Path | None, Parameter(name="--map")] = None,
+    replications: Replications = 20,
+    seed: int = 1,
+    output: Output = None,
+    json_: Json = False,
+) -> None:
+    """Grade customers: recency, frequency and money; customer pyramid; ABC; lifetime value; what foretells best.
+
+    Args:
+        file: Orders as CSV, Excel or Parquet (a CRM's won deals will do), or a scenario whose orders are simulated.
+        as_of: The last day that counts, as 2026-09-30; the last in the file, or the scenario's last, unless said.
+        split: Also tell which grading of the customers known before this day best foretells the year from it on.
+        window: How far back the pyramid looks, and the period of retention, in whole days.
+        margin: The share of an order's money that is earned, for lifetime values.
+        discount: A year's interest, for lifetime values.
+        map_: A YAML file that names the columns, such as {customer: "Bought by", date: Day}.
+        replications: Of a scenario, how many replications.
+        seed: Of a scenario, the seed.
+        output: The folder for the tables; nothing is written unless said.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel import runs, segments
+    from simfunnel.screens import progress, show_frame
+    from simfunnel.units import middle, read_chance, read_duration
+
+    choices = segments.Choices(
+        as_of=_day(as_of),
+        split=_day(split, "--split"),
+        window=round(middle(_read(read_duration, window, "--window"))),
+        margin=middle(_read(read_chance, margin, "--margin")),
+        discount=middle(_read(read_chance, discount, "--discount")),
+    )
+    if output:
+        runs.check_folder(output)
+    with progress("simulating") as tell:
+        result = segments.segment(file, choices, columns=map_, replications=replications, seed=seed, progress=tell)
+
+    def show() -> None:
+        print(f"{result.name} as of {result.as_of}" + (f", money in {result.currency}" if result.currency else ""))
+        for title, table in segments.shown(result):
+            show_frame(table, title)
+        for note in result.notes:
+            print(f"Note: {note}.")
+
+    _show(json_, lambda: segments.results_json(result), show)
+    if output:
+        _told(segments.write_segments(result, output), quiet=json_)
+
+
+@app.command
 def schema() -> None:
     """Print the JSON Schema of scenario files, with which editors complete and check them."""
     from simfunnel.scenario.schema import schema as scenario_schema
@@ -392,7 +456,9 @@ def _all_loaded(files: list[Path], load: Callable[[Path], Scenario]) -> list[Sce
 
 
 def _warn(scenario: Scenario) -> None:
-    for warning in scenario.warnings:
+    from simfunnel.expectation import explosion
+
+    for warning in (*scenario.warnings, *explosion(scenario.spec)):
         print(f"Warning: {warning}", file=sys.stderr)
 
 
@@ -404,10 +470,10 @@ def _read(reader: Callable[[object], Any], text: str, option: str) -> Any:
         raise InputError(f"{option}: {error}") from None
 
 
-def _day(text: str | None) -> date | None:
+def _day(text: str | None, option: str = "--as-of") -> date | None:
     from simfunnel.scenario.fields import read_date
 
-    return None if text is None else _read(read_date, text, "--as-of")
+    return None if text is None else _read(read_date, text, option)
 
 
 def _precision(text: str | None) -> float | None:

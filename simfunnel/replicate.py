@@ -177,14 +177,14 @@ def deal_ends(records: Records, plan: Plan) -> pd.DataFrame:
     people, moves = records.prospects, records.moves
     ends = {}
     for what, which in (("won", view.won), ("lost", view.lost)):
-        times = np.full(len(plan.deals.names), np.nan)
+        times = np.full(len(plan.deal_names), np.nan)
         deal = people.deal[moves.prospect[which]]
         times[deal[deal != NOWHERE]] = moves.time[which][deal != NOWHERE]
         ends[what] = times
     started = people.deal[moves.prospect[moves.cause == OPENED]]
-    value = np.full(len(plan.deals.names), np.nan)
+    value = np.full(len(plan.deal_names), np.nan)
     value[started] = people.value[moves.prospect[moves.cause == OPENED]]
-    return pd.DataFrame({"deal": plan.deals.names, **ends, "value": value})
+    return pd.DataFrame({"deal": plan.deal_names, **ends, "value": value})
 
 
 @dataclass(frozen=True)

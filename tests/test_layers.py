@@ -43,6 +43,7 @@ LAYERS = (
     "comparison",
     "experiments",
     "forecasting",
+    "segments",
     # what a person sees
     "starter",
     "screens",

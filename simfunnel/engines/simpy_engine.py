@@ -10,7 +10,6 @@ import gc
 import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -106,7 +105,7 @@ class Replication:
         )
         self.has_effects = (np.diff(plan.effects.slot_start) > 0).tolist()
         self.on_entry = [_money_on_entry(plan, s) for s in range(plan.n_stages)]
-        self.rules = [Rule(plan, text) if text else None for text in plan.stages.plugin]
+        self.rules = [Rule(plan, text) if text else None for text in plan.plugins]
         self.log = Collector(len(plan.attribute_names))
         self.stock = np.zeros(len(plan.place_names))
         self.stock_facts = slice(plan.n_facts - len(plan.stocks), plan.n_facts)
@@ -561,8 +560,7 @@ class Replication:
 
 def _listed(table: Any) -> Any:
     """A table of a plan with lists for arrays, which plain Python reads faster."""
-    columns = {f.name: getattr(table, f.name) for f in fields(table)}
-    return SimpleNamespace(**{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in columns.items()})
+    return SimpleNamespace(**{name: column.tolist() for name, column in table._asdict().items()})
 
 
 def _money_on_entry(plan: Plan, s: int) -> list[tuple[int, float, float]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from simfunnel.plan.effects import effect_table
-from simfunnel.plan.people import deal_table, drawn_table, source_table
+from simfunnel.plan.people import deal_table, drawn_table, listed_deals, source_table
 from simfunnel.plan.places import exit_table, purposes, referral_table, route_table, stage_table
 from simfunnel.plan.tables import Plan
 from simfunnel.plan.workers import member_table, team_table
 from simfunnel.plan.workshop import Workshop, ints, number
-from simfunnel.scenario.spec import ScenarioSpec
+from simfunnel.scenario.spec import PluginSpec, ScenarioSpec
 
 
 def compile_plan(spec: ScenarioSpec, *, folder: str = ".") -> Plan:
@@ -40,6 +40,8 @@ def compile_plan(spec: ScenarioSpec, *, folder: str = ".") -> Plan:
         day_facts=shop.day_facts,
         target=number(spec.target, math.nan),
         plugin_folder=folder,
+        deal_names=tuple(deal.id for _, deal in listed_deals(spec)),
+        plugins=tuple(s.route.python if isinstance(s.route, PluginSpec) else "" for s in spec.stages.values()),
         drawn=drawn,
         sources=sources,
         deals=deals,

@@ -17,7 +17,7 @@ from simfunnel.plan.workshop import ConditionPacker, Workshop, floats, ints, num
 from simfunnel.randomness import purpose, root_key
 from simfunnel.scenario.conditions import FACT, FACTS, read_when
 from simfunnel.scenario.fields import Drawn, Shares
-from simfunnel.scenario.spec import EffectSpec, SourceSpec
+from simfunnel.scenario.spec import EffectSpec, OpenDeal, ScenarioSpec, SourceSpec
 from simfunnel.units import Rate
 
 
@@ -167,9 +167,14 @@ def _factor_by_day(shop: Workshop, effect: EffectSpec) -> Callable[[int], float]
     return factor
 
 
+def listed_deals(spec: ScenarioSpec) -> list[tuple[int, OpenDeal]]:
+    """All open deals, each with the number of its source."""
+    return [(k, deal) for k, source in enumerate(spec.sources.values()) for deal in source.deals or ()]
+
+
 def deal_table(shop: Workshop) -> DealTable:
     """All open deals; each one's key comes from its name, so that one deal more changes no other's luck."""
-    rows = [(k, d) for k, s in enumerate(shop.spec.sources.values()) for d in s.deals or ()]
+    rows = listed_deals(shop.spec)
     attributes = np.full((len(rows), len(shop.spec.attributes)), math.nan)
     for r, (_, deal) in enumerate(rows):
         for name, value in deal.attributes.items():
@@ -178,7 +183,6 @@ def deal_table(shop: Workshop) -> DealTable:
     members = {name: k for k, name in enumerate(shop.words.members)}
     keys = [root_key("deal", list(shop.spec.sources)[k], deal.id) for k, deal in rows]
     return DealTable(
-        names=tuple(deal.id for _, deal in rows),
         source=ints([k for k, _ in rows]),
         key=ints(keys),
         stage=ints([shop.place(deal.stage) for _, deal in rows]),

@@ -7,7 +7,7 @@ from simfunnel.plan.tables import NOWHERE, ExitTable, Purposes, ReferralTable, R
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.randomness import purpose
 from simfunnel.scenario.conditions import read_when
-from simfunnel.scenario.spec import PluginSpec, ReferralSpec, SendSpec, StageSpec
+from simfunnel.scenario.spec import ReferralSpec, SendSpec, StageSpec
 
 
 def stage_table(shop: Workshop) -> StageTable:
@@ -36,7 +36,6 @@ def stage_table(shop: Workshop) -> StageTable:
         exit_start=starts([len(s.exits) for s in stages]),
         route_start=starts([len(r) for r in routes]),
         refers_start=starts([len(_bringing(s)) for s in stages]),
-        plugin=tuple(s.route.python if isinstance(s.route, PluginSpec) else "" for s in stages),
     )
 
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 from simfunnel.numerics import Conditions, Effects, Floats, Ints, Maps, Tables
 from simfunnel.scenario.conditions import FACTS
@@ -22,8 +23,7 @@ REFERRED, RATE, LIST, DEALS = range(4)
 """Kinds of sources."""
 
 
-@dataclass(frozen=True)
-class DrawnTable:
+class DrawnTable(NamedTuple):
     """Attributes and the value, in the order in which they are drawn.
 
     Attribute a is drawn from distribution case[case_start[a] + code], code being the fact by[a] (0 where by[a] is
@@ -38,8 +38,7 @@ class DrawnTable:
     anew: Ints  # whether a further deal with the same one draws it again: the value, and what depends on the source
 
 
-@dataclass(frozen=True)
-class SourceTable:
+class SourceTable(NamedTuple):
     """Sources, one row each.
 
     Kind 0 waits for referrals; 1 arrives along map rate_map; 2 is a list of `size` at time `at`; 3 holds open deals.
@@ -63,11 +62,9 @@ class SourceTable:
     cost_per_day: Floats
 
 
-@dataclass(frozen=True)
-class DealTable:
+class DealTable(NamedTuple):
     """Deals open at the start, one row each; NaN stands for what is not known."""
 
-    names: tuple[str, ...]
     source: Ints
     key: Ints
     stage: Ints
@@ -77,8 +74,7 @@ class DealTable:
     attributes: Floats
 
 
-@dataclass(frozen=True)
-class StageTable:
+class StageTable(NamedTuple):
     """Stages, one row each; a distribution or team that a stage has not is NOWHERE."""
 
     team: Ints
@@ -100,11 +96,9 @@ class StageTable:
     exit_start: Ints
     route_start: Ints
     refers_start: Ints
-    plugin: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ExitTable:
+class ExitTable(NamedTuple):
     """Exits of all stages; those of stage s are exit_start[s] .. exit_start[s + 1]. `stays` goes to NOWHERE."""
 
     to: Ints
@@ -116,16 +110,14 @@ class ExitTable:
     set_value: Floats
 
 
-@dataclass(frozen=True)
-class RouteTable:
+class RouteTable(NamedTuple):
     """Routing rules of all stages: where predicate holds, go to place `to`."""
 
     predicate: Ints
     to: Ints
 
 
-@dataclass(frozen=True)
-class ReferralTable:
+class ReferralTable(NamedTuple):
     """Referral and sending rules of all stages; `every` is NOWHERE for those that act once.
 
     `same` tells whether those who come are further deals with the same one.
@@ -139,8 +131,7 @@ class ReferralTable:
     same: Ints
 
 
-@dataclass(frozen=True)
-class TeamTable:
+class TeamTable(NamedTuple):
     """Teams: members of team t are member_start[t] .. ; its priorities are predicates first[first_start[t] ..]."""
 
     member_start: Ints
@@ -150,8 +141,7 @@ class TeamTable:
     owned: Ints
 
 
-@dataclass(frozen=True)
-class MemberTable:
+class MemberTable(NamedTuple):
     """Members of all teams: the map from clock time to hours of work, when they leave, whom they serve, skill, pay."""
 
     work_map: Ints
@@ -162,8 +152,7 @@ class MemberTable:
     hired: Floats
 
 
-@dataclass(frozen=True)
-class Purposes:
+class Purposes(NamedTuple):
     """The purposes of draws, by stage, exit and referral rule."""
 
     effort: Ints
@@ -194,6 +183,8 @@ class Plan:
     member_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     attribute_levels: tuple[tuple[str, ...] | None, ...]
+    deal_names: tuple[str, ...]
+    plugins: tuple[str, ...]  # of each stage: its routing rule in Python, or an empty text
     drawn: DrawnTable
     sources: SourceTable
     deals: DealTable
