@@ -113,7 +113,7 @@ def run(
     *,
     replications: Replications = 100,
     seed: int = 1,
-    engine: Literal["auto", "simpy"] = "auto",
+    engine: Literal["auto", "compiled", "simpy"] = "auto",
     workers: Workers = 0,
     period: Period = "quarter",
     by: str | None = None,
@@ -157,7 +157,7 @@ def run(
                 engine=engine,
                 progress=tell,
             )
-    except replicate.RunStopped as error:
+    except replicate.RunStoppedError as error:
         stopped, result = error, error.done
     if result.replications < replications:
         why = "stopped" if stopped else "interrupted"

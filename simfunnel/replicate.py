@@ -6,7 +6,7 @@ Replication k depends on the scenario, the seed and k alone: asking for more, or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +19,15 @@ from simfunnel.periods import periods
 from simfunnel.plan import NOWHERE, Plan, Uncertainty, compile_plan
 from simfunnel.randomness import MAX_SEED
 from simfunnel.scenario import Scenario
-from simfunnel.scenario.spec import ScenarioSpec
+from simfunnel.scenario.spec import PluginSpec, ScenarioSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNITS = ("week", "month", "quarter", "all")
 QUANTILES = (0.1, 0.5, 0.9)
-ENGINES = ("simpy",)
-"""The engines there are; `auto` takes the first that can run the scenario."""
+ENGINES = ("compiled", "simpy")
+"""The engines there are; `auto` takes the first that can run the scenario: rules in Python need SimPy."""
 Progress = Callable[[int, int], None]
 """Told after each replication how many are done, of how many."""
 
@@ -42,6 +42,8 @@ class Request:
     """Whether to keep every move."""
     deals: bool = False
     """Whether to keep when each open deal was won or lost."""
+    engine: str = "compiled"
+    """On which engine."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +80,46 @@ class _Planner:
         return self.fixed or self._compiled(self.uncertainty.settled(self.seed, replication))
 
 
-def records_of(scenario: Scenario, replication: int = 0, *, seed: int = 1) -> tuple[Records, Plan]:
-    """All that happened in one replication, with the plan that explains its numbers."""
-    from simfunnel.engines import simpy_engine
+def engine_for(scenario: Scenario, engine: str = "auto") -> str:
+    """The engine that runs a scenario. Raises InputError for one that does not exist or can't run it."""
+    if engine not in ("auto", *ENGINES):
+        raise InputError(not_among(engine, "engine", ("auto", *ENGINES)))
+    rules = [name for name, stage in scenario.spec.stages.items() if isinstance(stage.route, PluginSpec)]
+    if engine == "compiled" and rules:
+        raise InputError(f"the compiled engine can't run the rule in Python of '{rules[0]}'; use simpy, or auto")
+    return ("simpy" if rules else "compiled") if engine == "auto" else engine
 
+
+def simulate(plan: Plan, seed: int, replication: int, engine: str) -> Records:
+    """One replication of a plan on an engine."""
+    if engine == "simpy":
+        from simfunnel.engines import simpy_engine
+
+        return simpy_engine.run(plan, seed, replication)
+    from simfunnel.engines import compiled
+
+    return compiled.run(plan, seed, replication)
+
+
+def records_of(
+    scenario: Scenario, replication: int = 0, *, seed: int = 1, engine: str = "auto"
+) -> tuple[Records, Plan]:
+    """All that happened in one replication, with the plan that explains its numbers."""
     plan = _Planner(scenario, seed).plan(replication)
-    return simpy_engine.run(plan, seed, replication), plan
+    return simulate(plan, seed, replication, engine_for(scenario, engine)), plan
 
 
 def outcomes(
-    scenario: Scenario, numbers: Iterable[int], *, seed: int, workers: int = 1, request: Request | None = None
+    scenario: Scenario,
+    numbers: Iterable[int],
+    *,
+    seed: int,
+    workers: int = 1,
+    request: Request | None = None,
+    engine: str = "auto",
 ) -> Iterator[Outcome]:
     """The outcomes of these replications, in their order."""
-    request = request or Request()
+    request = replace(request or Request(), engine=engine_for(scenario, engine))
     wanted = list(numbers)
     if workers == 1 or len(wanted) < 2:
         planner = _Planner(scenario, seed)
@@ -120,10 +149,8 @@ def _batch(scenario: Scenario, seed: int, numbers: list[int], request: Request) 
 
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
-    from simfunnel.engines import simpy_engine
-
     plan = planner.plan(number)
-    records = simpy_engine.run(plan, planner.seed, number)
+    records = simulate(plan, planner.seed, number, request.engine)
     metrics = {unit: _stacked(kpis.view_of(records, plan, unit)) for unit in UNITS}
     grouped: dict[str, Floats] = {}
     groups: tuple[str, ...] = ()
@@ -244,7 +271,7 @@ def summarise(rows: pd.DataFrame, keys: list[str], quantiles: Iterable[float] = 
     return table.reset_index()
 
 
-class RunStopped(RunError):
+class RunStoppedError(RunError):
     """A replication could not go on; `done` holds those that were finished before it."""
 
     def __init__(self, why: str, done: Runs) -> None:
@@ -267,21 +294,20 @@ def run(
     """Run replications 0 .. replications - 1 of a scenario and measure them.
 
     Interrupted from the keyboard, it returns those that are done (at least one), and raises KeyboardInterrupt where
-    none is. Raises InputError for arguments that can't be, RunError where the model can't go on: as RunStopped, which
+    none is. Raises InputError for arguments that can't be, RunError where the model can't go on: as RunStoppedError, which
     holds the replications that are done, where there are any.
     """
     if not 1 <= replications <= 1_000_000:
         raise InputError(f"replications must be 1 to 1,000,000, not {replications}")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"a seed must be 0 to {MAX_SEED}, not {seed}")
-    if engine not in ("auto", *ENGINES):
-        raise InputError(not_among(engine, "engine", ("auto", *ENGINES)))
     if not 1 <= workers <= 1024:
         raise InputError(f"workers must be 1 to 1024, not {workers}")
     done: list[Outcome] = []
     request = Request(by, log, deals)
     try:
-        for outcome in outcomes(scenario, range(replications), seed=seed, workers=workers, request=request):
+        numbers = range(replications)
+        for outcome in outcomes(scenario, numbers, seed=seed, workers=workers, request=request, engine=engine):
             done.append(outcome)
             if progress:
                 progress(len(done), replications)
@@ -291,7 +317,7 @@ def run(
     except RunError as error:
         if not done:
             raise
-        raise RunStopped(f"replication {len(done)} stopped: {error}", gather(scenario, seed, done)) from error
+        raise RunStoppedError(f"replication {len(done)} stopped: {error}", gather(scenario, seed, done)) from error
     return gather(scenario, seed, done)
 
 

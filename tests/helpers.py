@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from simfunnel import replicate
 from simfunnel.engines.records import CAUSES, MONEY, Records
+from simfunnel.errors import RunError
 from simfunnel.numerics import forward
 from simfunnel.plan import Plan
 from simfunnel.scenario import Scenario, from_tree
@@ -38,8 +41,26 @@ def toy(**parts: Any) -> Scenario:
 
 
 def run(scenario: Scenario, replication: int = 0, *, seed: int = 1) -> tuple[Records, Plan]:
-    """The records of one replication, and its plan."""
-    return replicate.records_of(scenario, replication, seed=seed)
+    """The records of one replication, and its plan: of the readable engine, from which no other may differ."""
+    if replicate.engine_for(scenario) == "simpy":
+        return replicate.records_of(scenario, replication, seed=seed)
+    try:
+        records, plan = replicate.records_of(scenario, replication, seed=seed, engine="simpy")
+    except RunError as error:
+        with pytest.raises(RunError, match=f"^{re.escape(str(error))}$"):
+            replicate.records_of(scenario, replication, seed=seed, engine="compiled")
+        raise
+    assert_same(records, replicate.records_of(scenario, replication, seed=seed, engine="compiled")[0])
+    return records, plan
+
+
+def assert_same(one: Records, other: Records) -> None:
+    """Two runs left the same records, to the bit."""
+    for part in ("prospects", "moves", "tasks", "money"):
+        columns, others = vars(getattr(one, part)), vars(getattr(other, part))
+        for name, column in columns.items():
+            assert column.dtype == others[name].dtype, f"{part}.{name}"
+            assert column.tobytes() == others[name].tobytes(), f"{part}.{name}: {len(column)} and {len(others[name])}"
 
 
 # --- records with names -----------------------------------------------------------------------------------------------

@@ -224,7 +224,7 @@ def test_a_replication_that_explodes_loses_nothing_already_done(monkeypatch: pyt
     scenario = toy(**chain(1, "1 day")).override(
         {"sources.list.size": 10, "stages.customer.refers.number": {"poisson": "0.5 to 2"}}
     )
-    with pytest.raises(replicate.RunStopped, match=r"replication \d+ stopped: 'friends' brought 500") as stopped:
+    with pytest.raises(replicate.RunStoppedError, match=r"replication \d+ stopped: 'friends' brought 500") as stopped:
         replicate.run(scenario, 30)
     done = stopped.value.done
     assert 1 <= done.replications < 30

@@ -1,0 +1,205 @@
+"""The compiled engine: the same meaning as `simpy_engine`, and the same records to the bit, by one loop over arrays.
+
+This file makes room for the loop (`kernel`) and takes its records away in chunks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from simfunnel.engines import bounds, kernel
+from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
+from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
+from simfunnel.numerics import Floats, Ints
+from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
+from simfunnel.randomness import purpose
+
+CHUNK = 1 << 15  # rows of records that are taken away at once
+SLOTS, EVENTS, WAITING = 256, 1024, 64  # room at the beginning
+
+_COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
+
+
+def run(plan: Plan, seed: int, replication: int) -> Records:
+    """Run one replication of a plan. Raises RunError where the model can't go on."""
+    return joined(list(chunks(plan, seed, replication)))
+
+
+def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
+    """Run one replication and hand over its records as they come, some ten thousand rows at a time.
+
+    Memory follows the open prospects, not all that ever came. Raises RunError where the model can't go on.
+    """
+    if any(plan.plugins):
+        raise ValueError("a rule in Python needs the other engine")
+    state = _begin(plan)
+    most = np.array([bounds.MAX_MOVES, bounds.MAX_AT_ONCE, bounds.MAX_REFERRED, bounds.CHAINED], dtype=np.float64)
+    parts = (
+        plan.tables, plan.maps, plan.conditions, plan.effects, plan.day_facts, plan.stocks, plan.drawn, plan.sources,
+        plan.deals, plan.stages, plan.exits, plan.routes, plan.referrals, plan.teams, plan.members, plan.purposes,
+    )  # fmt: skip
+    while True:
+        why = kernel.advance(seed, replication, plan.days, most, _COMMON, *parts, state)
+        if why == kernel.GROW:
+            state = _with_more_room(state)
+        elif why == kernel.FLUSH:
+            yield _taken(state)
+        elif why == kernel.DONE:
+            break
+        else:
+            _stop(plan, why, int(state.count[kernel.ERROR_AT]))
+    for team in range(len(plan.team_names)):
+        head, tail = state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL]
+        for k in range(head, tail):
+            kernel.note_task(state, int(state.queues[team, k]), team, math.nan, math.nan, math.nan)
+            if state.count[kernel.TASKS] == CHUNK:
+                yield _taken(state)
+    yield _taken(state)
+
+
+def _stop(plan: Plan, why: int, at: int) -> None:
+    if why == kernel.CIRCLE:
+        raise bounds.circle(plan.place_names[at])
+    if why == kernel.ENDLESS_ROUNDS:
+        raise bounds.endless_rounds(plan.place_names[at])
+    if why == kernel.CHAIN_AT_ONCE:
+        raise bounds.chain_at_once(plan.source_names[at])
+    raise bounds.chain_without_end(plan.source_names[at])
+
+
+# --- room -------------------------------------------------------------------------------------------------------------
+
+
+def _begin(plan: Plan) -> kernel.State:
+    """A clean state, with each source about to begin."""
+    n_stages, n_teams, n_rules = plan.n_stages, len(plan.team_names), len(plan.referrals.number)
+    teams = np.zeros((n_teams, kernel.PER_TEAM), dtype=np.int64)
+    teams[:, kernel.HEAD] = teams[:, kernel.TAIL] = WAITING // 2
+    teams[:, kernel.IDLE] = np.diff(plan.teams.member_start)
+    candidate = np.full(plan.n_facts, math.nan)
+    candidate[[STAGE, MEMBER]] = NOWHERE
+    candidate[[VALUE, GENERATION, TOUCHES]] = 0.0
+    n_maps, n_members = len(plan.maps.start), len(plan.member_names)
+    state = kernel.State(
+        count=np.zeros(kernel.COUNTS, dtype=np.int64),
+        clock=np.zeros(kernel.CLOCKS),
+        ints=np.zeros((SLOTS, kernel.PER_SLOT + n_stages + n_teams + n_rules), dtype=np.int64),
+        floats=np.zeros((SLOTS, kernel.FACTS_AT + plan.n_facts)),
+        times=np.zeros(EVENTS),
+        orders=np.zeros((EVENTS, 2), dtype=np.int64),
+        rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
+        brings=np.zeros((WAITING, 5), dtype=np.int64),
+        rounds=np.zeros((WAITING, 2)),
+        streams=np.zeros(len(plan.source_names)),
+        numbers=np.zeros(len(plan.source_names), dtype=np.int64),
+        teams=teams,
+        wakes=np.full(n_teams, math.inf),
+        queues=np.zeros((n_teams, WAITING), dtype=np.int64),
+        fresh=np.zeros((n_teams, WAITING), dtype=np.int64),
+        free=np.arange(n_members),
+        able=np.zeros(n_members, dtype=np.int64),
+        opens=np.zeros(n_maps),
+        stamps=np.zeros(n_maps, dtype=np.int64),
+        stock=np.zeros(len(plan.place_names)),
+        candidate=candidate,
+        weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
+        people_i=np.zeros((CHUNK, 5), dtype=np.int64),
+        people_f=np.zeros((CHUNK, 2)),
+        attributes=np.zeros((CHUNK, len(plan.attribute_names))),
+        moves_i=np.zeros((CHUNK, 5), dtype=np.int64),
+        moves_f=np.zeros(CHUNK),
+        tasks_i=np.zeros((CHUNK, 7), dtype=np.int64),
+        tasks_f=np.zeros((CHUNK, 4)),
+        money_i=np.zeros((CHUNK, 3), dtype=np.int64),
+        money_f=np.zeros((CHUNK, 2)),
+    )
+    state.count[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
+    for source, kind in enumerate(plan.sources.kind.tolist()):
+        if kind in (RATE, LIST, DEALS):
+            what = source * kernel.KINDS + kernel.SOURCE_EVENT
+            kernel.put(state.count, state.times, state.orders, state.rings, 0.0, 0.0, 0, what)
+    return state
+
+
+def _with_more_room(state: kernel.State) -> kernel.State:
+    """The same state with room for the next step in whatever was short of it."""
+    count = state.count
+    room = 2 * (kernel.MARGIN + int(count[kernel.NEED]))
+    tails = count[kernel.RING_TAIL : kernel.RING_TAIL + 3]
+    changed: dict[str, Ints | Floats] = {}
+    if count[kernel.HEAP] + room > len(state.times):
+        changed |= {name: _longer(getattr(state, name), room) for name in ("times", "orders")}
+    if tails.max() + room > state.rings.shape[1]:
+        changed["rings"] = _longer(state.rings, room, axis=1)
+    if count[kernel.SLOTS] + 2 > len(state.ints):
+        changed |= {name: _longer(getattr(state, name), room) for name in ("ints", "floats")}
+    if count[kernel.BRINGS] + room > len(state.brings):
+        changed |= {name: _longer(getattr(state, name), room) for name in ("brings", "rounds")}
+    heads, ends = state.teams[:, kernel.HEAD], state.teams[:, kernel.TAIL]
+    if len(heads) and (heads.min() == 0 or ends.max() == state.queues.shape[1]):
+        changed["queues"] = _centred(state)
+    if len(heads) and state.teams[:, kernel.FRESH].max() == state.fresh.shape[1]:
+        changed["fresh"] = _longer(state.fresh, 0, axis=1)
+    return state._replace(**changed)
+
+
+def _longer(array: Ints | Floats, room: int, *, axis: int = 0) -> Ints | Floats:
+    """An array of twice the length or more, the old one at its beginning."""
+    shape = list(array.shape)
+    shape[axis] += room
+    return np.concatenate([array, np.zeros(shape, dtype=array.dtype)], axis=axis)
+
+
+def _centred(state: kernel.State) -> Ints:
+    """The queues in the middle of arrays that leave as much room before and behind them as the longest is long."""
+    heads, tails = state.teams[:, kernel.HEAD], state.teams[:, kernel.TAIL]
+    longest = int((tails - heads).max())
+    width = max(state.queues.shape[1], 4 * longest)
+    queues = np.zeros((len(heads), width), dtype=np.int64)
+    for team, (head, tail) in enumerate(zip(heads.tolist(), tails.tolist(), strict=True)):
+        first = (width - (tail - head)) // 2
+        queues[team, first : first + tail - head] = state.queues[team, head:tail]
+        state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL] = first, first + tail - head
+    return queues
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def _taken(state: kernel.State) -> Records:
+    """The rows that have gathered, as records of their own; the state begins to gather anew."""
+    count = state.count
+    people, moves, tasks, money = (
+        int(count[k]) for k in (kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY)
+    )
+    count[[kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY]] = 0
+    who, task, amount = state.people_i[:people].T.copy(), state.tasks_i[:tasks].T.copy(), state.money_i[:money].T.copy()
+    born, times, paid = state.people_f[:people].T.copy(), state.tasks_f[:tasks].T.copy(), state.money_f[:money].T.copy()
+    return Records(
+        Prospects(who[0], who[1], who[2], who[3], born[0], born[1], who[4], state.attributes[:people].copy()),
+        Moves(state.moves_f[:moves].copy(), *state.moves_i[:moves].T.copy()),
+        Tasks(task[0], task[1], task[2], task[3], task[4], task[5], task[6], *times),
+        MoneyRows(paid[0], amount[0], amount[1], amount[2], paid[1]),
+        int(count[kernel.EVENTS]),
+    )
+
+
+def joined(parts: list[Records]) -> Records:
+    """One replication's records from its chunks."""
+
+    def whole(name: str) -> list[Ints | Floats]:
+        tables = [vars(getattr(part, name)) for part in parts]
+        return [np.concatenate([table[column] for table in tables]) for column in tables[0]]
+
+    if len(parts) == 1:
+        return parts[0]
+    return Records(
+        Prospects(*whole("prospects")),
+        Moves(*whole("moves")),
+        Tasks(*whole("tasks")),
+        MoneyRows(*whole("money")),
+        parts[-1].events,
+    )

@@ -1,0 +1,1068 @@
+"""The compiled engine's loop: the meaning of `simpy_engine`, step by step, over arrays.
+
+Every prospect is a row of `ints` and one of `floats` (a slot, used again when it has left for good). An event is a time, an
+order within its instant, and a payload. One step at a time is done, each with room for what it may add; where room is
+short the loop returns and the caller makes more. What SimPy would schedule is scheduled here in the same order, so that
+ties are broken alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from simfunnel.engines.prospects import (
+    AGE,
+    DATE,
+    GENERATION,
+    MEMBER,
+    SOURCE,
+    STAGE,
+    TOUCHES,
+    VALUE,
+    VISITS,
+    WAITED,
+)
+from simfunnel.engines.records import (
+    BOOKED,
+    EXITED,
+    GAVE_UP,
+    LIMITED,
+    OPENED,
+    OUT_OF_TIME,
+    PAID,
+    RENEGED,
+    REWARD,
+    ROUTED,
+    SERVED,
+    SOURCE_COST,
+    STAGE_COST,
+    STARTED,
+    STILL_WAITING,
+    TOUCH_COST,
+)
+from simfunnel.numerics import (
+    Conditions,
+    Effects,
+    Floats,
+    Ints,
+    Maps,
+    Tables,
+    backward,
+    child_key,
+    choose,
+    compiled,
+    effect,
+    holds,
+    opening,
+    quantile,
+    quantile_beyond,
+    rounded,
+    survival,
+    uniform,
+    unit_exponential,
+    work_end,
+)
+from simfunnel.plan import DEALS, DEAREST, LIST, NEWEST, NOWHERE, RATE
+from simfunnel.plan.tables import (
+    DealTable,
+    DrawnTable,
+    ExitTable,
+    MemberTable,
+    Purposes,
+    ReferralTable,
+    RouteTable,
+    SourceTable,
+    StageTable,
+    TeamTable,
+)
+from simfunnel.scenario.conditions import FACT, FACTS
+from simfunnel.units import MINUTE
+
+N_FACTS = len(FACTS)
+DAY_FACTS = FACT["quarter_day"]
+VISIT = 1024  # draws of one visit to a stage have indices VISIT * visit + touch
+
+# Columns of a slot's row of ints; then come visits by stage, owners by team and children by referral rule.
+(
+    KEY, NUMBER, PLACE, PHASE, TURN, TOUCH, EXIT, CAUSE, SERVING, OUTCOME, LATE, SERIAL, RANK, TIMER, HOPS, REFS, ENDED,
+    NEXT,
+) = range(18)  # fmt: skip
+PER_SLOT = 18
+# Columns of a slot's row of floats; then come the facts.
+SINCE, OWED, ASKED_AT, DEADLINE, WITHIN, HOP_SINCE, AGED, UNTIL = range(8)
+FACTS_AT = 8
+
+# What a run counts, and the registers that must outlive a return for more room.
+(
+    STEP, WHO, EVENTS, SEQUENCE, HEAP, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY, ROWS_PEOPLE,
+    NEED, STAMP, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
+    R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, RING_HEAD, RING_HEAD_1, RING_HEAD_2, RING_TAIL, RING_TAIL_1,
+    RING_TAIL_2, ERROR_AT,
+) = range(41)  # fmt: skip
+COUNTS = 41
+NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS = range(5)
+CLOCKS = 5
+
+# Kinds of events; a payload is KINDS * number + kind.
+STREAM_EVENT, LIST_EVENT, STEP_EVENT, WAKE_EVENT, HAND_EVENT, RUNOUT_EVENT, BRING_EVENT, SOURCE_EVENT = range(8)
+KINDS = 16
+
+# Steps.
+(
+    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, START, ENTER, LEAVE, REFER, BEGIN, TOUCHING,
+    ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, HAND_OUT, TOUCHED, QUIT,
+) = range(26)  # fmt: skip
+
+# Why the loop returns.
+DONE, FLUSH, GROW, CIRCLE, ENDLESS_ROUNDS, CHAIN_AT_ONCE, CHAIN_WITHOUT_END = range(7)
+
+# Columns of a team's row.
+HEAD, TAIL, ASKED, CALLED, FRESH, IDLE = range(6)
+PER_TEAM = 6
+
+ARRIVAL, PROSPECT_OF, THINNED, EFFORT_OF, YIELDS_OF, FOUND_BY = range(6)
+"""Places in the array of purposes that have no table of their own."""
+
+MARGIN = 16  # rows that one step may add to the records; events that it may schedule
+FIRST_ORDER = 1 << 58
+
+
+class State(NamedTuple):
+    """All that changes while a replication runs."""
+
+    count: Ints
+    clock: Floats
+    ints: Ints  # (slots, columns)
+    floats: Floats
+    times: Floats  # the heap of events: time; then order and payload
+    orders: Ints
+    rings: Ints  # (3, room, 2): events of this very instant by urgency: order and payload
+    brings: Ints  # (room, 5): prospects and rounds to come: parent, rule, child or -1, visit, next free
+    rounds: Floats  # (room, 2): of rounds to come: since when, and which one
+    streams: Floats  # (sources,): the cumulative rate at the last arrival
+    numbers: Ints  # (sources,): how many have come of each
+    teams: Ints
+    wakes: Floats
+    queues: Ints  # (teams, room): slots that wait, in the order of service
+    fresh: Ints  # (teams, room): slots that have asked in this instant
+    free: Ints  # members, team by team: those who are idle, longest first
+    able: Ints
+    opens: Floats  # by map: when it next opens, as of the stamp
+    stamps: Ints
+    stock: Floats
+    candidate: Floats  # facts of one of whom nothing is known
+    weights: Floats
+    people_i: Ints
+    people_f: Floats
+    attributes: Floats
+    moves_i: Ints
+    moves_f: Floats
+    tasks_i: Ints
+    tasks_f: Floats
+    money_i: Ints
+    money_f: Floats
+
+
+@compiled
+def put(count: Ints, times: Floats, orders: Ints, rings: Ints, now: float, time: float, urgency: int, what: int) -> int:
+    """Schedule an event; returns its order."""
+    order = urgency * FIRST_ORDER + count[SEQUENCE]
+    count[SEQUENCE] += 1
+    if time == now and urgency < 3:
+        tail = count[RING_TAIL + urgency]
+        rings[urgency, tail, 0] = order
+        rings[urgency, tail, 1] = what
+        count[RING_TAIL + urgency] = tail + 1
+        return order
+    i = count[HEAP]
+    count[HEAP] = i + 1
+    while i > 0:
+        parent = (i - 1) >> 1
+        if times[parent] < time or (times[parent] == time and orders[parent, 0] < order):
+            break
+        times[i] = times[parent]
+        orders[i, 0] = orders[parent, 0]
+        orders[i, 1] = orders[parent, 1]
+        i = parent
+    times[i] = time
+    orders[i, 0] = order
+    orders[i, 1] = what
+    return order
+
+
+@compiled
+def drop_first(count: Ints, times: Floats, orders: Ints) -> None:
+    """Take the first event off the heap."""
+    n = count[HEAP] - 1
+    count[HEAP] = n
+    time, order, what = times[n], orders[n, 0], orders[n, 1]
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= n:
+            break
+        if child + 1 < n and (
+            times[child + 1] < times[child]
+            or (times[child + 1] == times[child] and orders[child + 1, 0] < orders[child, 0])
+        ):
+            child += 1
+        if time < times[child] or (time == times[child] and order < orders[child, 0]):
+            break
+        times[i] = times[child]
+        orders[i, 0] = orders[child, 0]
+        orders[i, 1] = orders[child, 1]
+        i = child
+    times[i] = time
+    orders[i, 0] = order
+    orders[i, 1] = what
+
+
+@compiled
+def look(facts: Floats, since: float, now: float, day_facts: Floats, stocks: Ints, stock: Floats) -> None:
+    """Bring up to date the facts that change with time."""
+    facts[AGE] = now - since
+    facts[DATE] = now
+    day = int(now)
+    for k in range(4):
+        facts[DAY_FACTS + k] = day_facts[day, k]
+    first = len(facts) - len(stocks)
+    for k in range(len(stocks)):
+        facts[first + k] = stock[stocks[k]]
+
+
+@compiled
+def factor(
+    effects: Effects,
+    conditions: Conditions,
+    slot: int,
+    facts: Floats,
+    since: float,
+    now: float,
+    day_facts: Floats,
+    stocks: Ints,
+    stock: Floats,
+) -> float:
+    """The product of the effects that apply to this prospect now."""
+    if effects.slot_start[slot] == effects.slot_start[slot + 1]:
+        return 1.0
+    look(facts, since, now, day_facts, stocks, stock)
+    return effect(effects, conditions, slot, facts, now)
+
+
+@compiled
+def pay(count: Ints, money_i: Ints, money_f: Floats, now: float, number: int, stage: int, kind: int, amount: float) -> None:
+    """Note an amount, if there is any."""
+    if amount != 0.0:
+        row = count[MONEY]
+        count[MONEY] = row + 1
+        money_i[row, 0] = number
+        money_i[row, 1] = stage
+        money_i[row, 2] = kind
+        money_f[row, 0] = now
+        money_f[row, 1] = amount
+
+
+@compiled
+def note_task(st: State, p: int, team: int, begun: float, ended: float, left: float) -> None:
+    """Note a touch when it begins, or when its prospect stops waiting."""
+    facts = st.floats[p, FACTS_AT:]
+    row = st.count[TASKS]
+    st.count[TASKS] = row + 1
+    st.tasks_i[row, 0] = st.ints[p, NUMBER]
+    st.tasks_i[row, 1] = int(facts[SOURCE])
+    st.tasks_i[row, 2] = int(facts[STAGE])
+    st.tasks_i[row, 3] = team
+    st.tasks_i[row, 4] = st.ints[p, SERVING]
+    st.tasks_i[row, 5] = int(facts[TOUCHES])
+    st.tasks_i[row, 6] = st.ints[p, OUTCOME]
+    st.tasks_f[row, 0] = st.floats[p, ASKED_AT]
+    st.tasks_f[row, 1] = begun
+    st.tasks_f[row, 2] = ended
+    st.tasks_f[row, 3] = left
+
+
+@compiled
+def comes_before(ints: Ints, floats: Floats, p: int, q: int) -> bool:
+    """Whether slot p is served before slot q, both waiting for one team."""
+    if ints[p, RANK] != ints[q, RANK]:
+        return bool(ints[p, RANK] < ints[q, RANK])
+    if floats[p, WITHIN] != floats[q, WITHIN]:
+        return bool(floats[p, WITHIN] < floats[q, WITHIN])
+    return bool(ints[p, SERIAL] < ints[q, SERIAL])
+
+
+@compiled
+def place_in(queue: Ints, head: int, tail: int, ints: Ints, floats: Floats, p: int) -> int:
+    """Where slot p stands or would stand in a queue."""
+    if tail == head or comes_before(ints, floats, queue[tail - 1], p):
+        return tail
+    low, high = head, tail - 1
+    while low < high:
+        middle = (low + high) // 2
+        if comes_before(ints, floats, queue[middle], p):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def take_out(queue: Ints, team: Ints, k: int) -> bool:
+    """Take place k out of a queue; whether those before it moved up by one (else those behind moved down)."""
+    head, tail = team[HEAD], team[TAIL]
+    if k - head <= tail - 1 - k:
+        for j in range(k, head, -1):
+            queue[j] = queue[j - 1]
+        team[HEAD] = head + 1
+        return True
+    for j in range(k, tail - 1):
+        queue[j] = queue[j + 1]
+    team[TAIL] = tail - 1
+    return False
+
+
+@compiled
+def let_go(st: State, p: int) -> None:
+    """Free the slot of one who acts no more, once nothing refers to it."""
+    if st.ints[p, ENDED] == 1 and st.ints[p, REFS] == 0:
+        st.ints[p, ENDED] = 2
+        st.ints[p, TIMER] = -1
+        st.ints[p, NEXT] = st.count[FREE_SLOT]
+        st.count[FREE_SLOT] = p
+
+
+@compiled
+def advance(
+    seed: int,
+    replication: int,
+    days: float,
+    bounds: Floats,
+    common: Ints,
+    tables: Tables,
+    maps: Maps,
+    conditions: Conditions,
+    effects: Effects,
+    day_facts: Floats,
+    stocks: Ints,
+    drawn: DrawnTable,
+    sources: SourceTable,
+    deals: DealTable,
+    stages: StageTable,
+    exits: ExitTable,
+    routes: RouteTable,
+    referrals: ReferralTable,
+    teams: TeamTable,
+    members: MemberTable,
+    purposes: Purposes,
+    st: State,
+) -> int:
+    """Go on until the horizon, or until the caller must make room or has a full load of records to take away."""
+    count, clock, ints, floats = st.count, st.clock, st.ints, st.floats
+    times, orders, rings = st.times, st.orders, st.rings
+    n_stages, n_exits, n_sources, n_teams = len(stages.team), len(exits.to), len(sources.kind), len(teams.order)
+    n_attributes = st.attributes.shape[1]
+    owners_at = PER_SLOT + n_stages
+    children_at = owners_at + n_teams
+    effort_slot, patience_slot = 2 * n_exits, 2 * n_exits + n_stages
+    referral_slot, arrival_slot = 2 * n_exits + 2 * n_stages, 2 * n_exits + 3 * n_stages
+    value_slot = arrival_slot + n_sources
+    most_rows = min(len(st.moves_f), len(st.tasks_f), len(st.money_f), len(st.people_f)) - MARGIN
+    now = clock[NOW]
+    step, p = count[STEP], count[WHO]
+    while True:
+        # --- room for one step ---
+        room = MARGIN + count[NEED]
+        if (
+            count[HEAP] + room > len(times)
+            or max(count[RING_TAIL], count[RING_TAIL + 1], count[RING_TAIL + 2]) + room > rings.shape[1]
+            or (count[FREE_SLOT] < 0 and count[SLOTS] + 2 > ints.shape[0])
+            or count[BRINGS] + room > len(st.brings)
+        ):
+            count[STEP], count[WHO] = step, p
+            return GROW
+        if (
+            count[MOVES] > most_rows
+            or count[TASKS] > most_rows
+            or count[MONEY] > most_rows
+            or count[ROWS_PEOPLE] > most_rows
+        ):
+            count[STEP], count[WHO] = step, p
+            return FLUSH
+
+        # --- the next event ---
+        if step == WAIT:
+            urgency = 3
+            for u in range(3):
+                if count[RING_HEAD + u] < count[RING_TAIL + u]:
+                    urgency = u
+                    break
+            from_heap = urgency == 3
+            if not from_heap and count[HEAP] > 0 and times[0] == now:
+                from_heap = orders[0, 0] < rings[urgency, count[RING_HEAD + urgency], 0]
+            if from_heap:
+                if count[HEAP] == 0 or times[0] >= days:
+                    count[STEP] = WAIT
+                    return DONE
+                now = times[0]
+                clock[NOW] = now
+                order, what = orders[0, 0], orders[0, 1]
+                drop_first(count, times, orders)
+            else:
+                head = count[RING_HEAD + urgency]
+                order, what = rings[urgency, head, 0], rings[urgency, head, 1]
+                head += 1
+                if head == count[RING_TAIL + urgency]:
+                    count[RING_HEAD + urgency] = 0
+                    count[RING_TAIL + urgency] = 0
+                else:
+                    count[RING_HEAD + urgency] = head
+            count[EVENTS] += 1
+            kind, number = what % KINDS, what // KINDS
+            if kind == STEP_EVENT:
+                p = number
+                step = ints[p, PHASE]
+            elif kind == HAND_EVENT:
+                count[TEAM] = number
+                step = HAND_OUT
+            elif kind == WAKE_EVENT:
+                if st.teams[number, CALLED] == 0:
+                    st.teams[number, CALLED] = 1
+                    put(count, times, orders, rings, now, now, 2, number * KINDS + HAND_EVENT)
+            elif kind == RUNOUT_EVENT:
+                if ints[number, TIMER] == order:
+                    p = number
+                    step = QUIT
+            elif kind == BRING_EVENT:
+                p = st.brings[number, 0]
+                rule, child, visit = st.brings[number, 1], st.brings[number, 2], st.brings[number, 3]
+                st.brings[number, 4] = count[FREE_BRING]
+                count[FREE_BRING] = number
+                ints[p, REFS] -= 1
+                if child >= 0:
+                    source = referrals.source[rule]
+                    count[B_SOURCE] = source
+                    count[B_KEY] = child_key(ints[p, KEY], purposes.child[rule], child)
+                    count[B_PARENT], count[B_SAME], count[B_DEAL] = p, referrals.same[rule], NOWHERE
+                    count[B_FINDER], count[B_CHAIN], count[B_THEN] = NOWHERE, 1, WAIT
+                    clock[B_REWARD] = referrals.reward[rule]
+                    step = BORN
+                elif (
+                    ints[p, PLACE] < n_stages
+                    and ints[p, TURN] == visit
+                    and stages.refers_start[ints[p, PLACE]] <= rule < stages.refers_start[ints[p, PLACE] + 1]
+                ):
+                    count[R_RULE], count[R_LAST] = rule, rule + 1
+                    count[R_ROUND], count[R_FAST], count[R_THEN] = int(st.rounds[number, 1]), 0, WAIT
+                    clock[R_ENTERED] = st.rounds[number, 0]
+                    step = REFER
+                else:
+                    let_go(st, p)
+            elif kind == STREAM_EVENT:
+                count[B_SOURCE] = number
+                count[B_THEN] = NEXT_OF_STREAM
+                step = COME
+            elif kind == LIST_EVENT:
+                count[B_SOURCE] = number
+                step = NEXT_OF_LIST
+            else:  # a source begins
+                count[B_SOURCE] = number
+                if sources.kind[number] == RATE:
+                    step = NEXT_OF_STREAM
+                elif sources.kind[number] == LIST:
+                    at = now + max(0.0, sources.at[number])
+                    put(count, times, orders, rings, now, at, 1, number * KINDS + LIST_EVENT)
+                elif sources.kind[number] == DEALS:
+                    count[CURSOR] = 0
+                    step = NEXT_DEAL
+
+        # --- arrivals ---
+        elif step == NEXT_OF_STREAM:
+            source = count[B_SOURCE]
+            ceiling = sources.ceiling[source] if sources.ceiling[source] != 0.0 else 1.0
+            u = uniform(seed, replication, sources.key[source], common[ARRIVAL], st.numbers[source])
+            st.streams[source] += unit_exponential(u)
+            at = backward(maps, sources.rate_map[source], st.streams[source] / ceiling)
+            if at < days:
+                put(count, times, orders, rings, now, now + max(0.0, at - now), 1, source * KINDS + STREAM_EVENT)
+            step = WAIT
+        elif step == NEXT_OF_LIST:
+            source = count[B_SOURCE]
+            if st.numbers[source] < sources.size[source]:
+                count[B_THEN] = NEXT_OF_LIST
+                step = COME
+            else:
+                step = WAIT
+        elif step == COME:
+            source = count[B_SOURCE]
+            key = child_key(sources.key[source], common[PROSPECT_OF], st.numbers[source])
+            st.numbers[source] += 1
+            step = count[B_THEN]
+            kept = True
+            if sources.ceiling[source] != 0.0:
+                facts = st.candidate
+                facts[SOURCE] = source
+                share = factor(
+                    effects, conditions, arrival_slot + source, facts, now, now, day_facts, stocks, st.stock
+                ) / sources.ceiling[source]  # fmt: skip
+                kept = uniform(seed, replication, key, common[THINNED], 0) < share
+            if kept:
+                count[B_KEY], count[B_PARENT], count[B_SAME], count[B_DEAL] = key, NOWHERE, 0, NOWHERE
+                count[B_FINDER], count[B_CHAIN] = NOWHERE, 0
+                clock[B_REWARD] = 0.0
+                step = BORN
+        elif step == NEXT_DEAL:
+            row = count[CURSOR]
+            while row < len(deals.source) and deals.source[row] != count[B_SOURCE]:
+                row += 1
+            if row < len(deals.source):
+                count[CURSOR] = row + 1
+                count[B_KEY], count[B_PARENT], count[B_SAME], count[B_DEAL] = deals.key[row], NOWHERE, 0, row
+                count[B_FINDER], count[B_CHAIN], count[B_THEN] = NOWHERE, 0, NEXT_DEAL
+                clock[B_REWARD] = 0.0
+                step = BORN
+            else:
+                step = WAIT
+        elif step == NEXT_FOUND:
+            if count[CURSOR] < count[FOUND]:
+                count[B_SOURCE] = int(floats[p, FACTS_AT + SOURCE])
+                count[B_KEY] = child_key(ints[p, KEY], common[FOUND_BY], count[CURSOR])
+                count[CURSOR] += 1
+                count[B_PARENT], count[B_SAME], count[B_DEAL] = NOWHERE, 0, NOWHERE
+                count[B_FINDER], count[B_CHAIN], count[B_THEN] = ints[p, SERVING], 0, NEXT_FOUND
+                clock[B_REWARD] = 0.0
+                step = BORN
+            else:
+                ints[p, ENDED] = 1
+                let_go(st, p)
+                step = WAIT
+        elif step == BORN:
+            source, parent, deal = count[B_SOURCE], count[B_PARENT], count[B_DEAL]
+            visited = sources.team[source] != NOWHERE and count[B_FINDER] == NOWHERE and count[B_CHAIN] == 0
+            if count[FREE_SLOT] >= 0:
+                q = count[FREE_SLOT]
+                count[FREE_SLOT] = ints[q, NEXT]
+            else:
+                q = count[SLOTS]
+                count[SLOTS] += 1
+            ints[q, :] = 0
+            ints[q, owners_at:children_at] = NOWHERE
+            ints[q, KEY] = count[B_KEY]
+            ints[q, TIMER], ints[q, SERVING] = -1, NOWHERE
+            floats[q, OWED] = clock[B_REWARD]
+            floats[q, AGED] = 0.0
+            facts = floats[q, FACTS_AT:]
+            if visited:
+                facts[:] = math.nan
+                facts[SOURCE], facts[STAGE], facts[MEMBER] = source, NOWHERE, NOWHERE
+                facts[VALUE] = facts[GENERATION] = facts[TOUCHES] = 0.0
+                ints[q, NUMBER] = NOWHERE
+                ints[q, PHASE] = VISIT_START
+                floats[q, SINCE] = now
+            else:
+                facts[:] = 0.0
+                facts[SOURCE], facts[MEMBER] = source, NOWHERE
+                floats[q, SINCE] = now - (deals.age[deal] if deal != NOWHERE else 0.0)
+                if parent != NOWHERE:
+                    facts[GENERATION] = floats[parent, FACTS_AT + GENERATION] + (1 - count[B_SAME])
+                    if count[B_SAME]:
+                        facts[MEMBER] = floats[parent, FACTS_AT + MEMBER]
+                        ints[q, owners_at:children_at] = ints[parent, owners_at:children_at]
+                for a in range(len(drawn.fact)):
+                    place = drawn.fact[a]
+                    known = math.nan
+                    if count[B_SAME] and not drawn.anew[a]:
+                        known = floats[parent, FACTS_AT + place]
+                    if deal != NOWHERE:
+                        known = deals.value[deal] if place == VALUE else deals.attributes[deal, place - N_FACTS]
+                    if not math.isnan(known):
+                        facts[place] = known
+                        continue
+                    code = 0 if drawn.by[a] == NOWHERE else int(facts[drawn.by[a]])
+                    u = uniform(seed, replication, ints[q, KEY], drawn.purpose[a], 0)
+                    facts[place] = quantile(tables, drawn.case[drawn.case_start[a] + code], u)
+                    if place == VALUE:
+                        facts[VALUE] *= factor(
+                            effects, conditions, value_slot, facts, floats[q, SINCE], now, day_facts, stocks, st.stock
+                        )
+                ints[q, NUMBER] = count[PEOPLE]
+                count[PEOPLE] += 1
+                row = count[ROWS_PEOPLE]
+                count[ROWS_PEOPLE] = row + 1
+                st.people_i[row, 0] = ints[q, KEY]
+                st.people_i[row, 1] = source
+                st.people_i[row, 2] = ints[parent, NUMBER] if parent != NOWHERE else NOWHERE
+                st.people_i[row, 3] = int(facts[GENERATION])
+                st.people_i[row, 4] = deal
+                st.people_f[row, 0] = now
+                st.people_f[row, 1] = facts[VALUE]
+                for a in range(n_attributes):
+                    st.attributes[row, a] = facts[N_FACTS + a]
+                pay(
+                    count, st.money_i, st.money_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source]
+                )
+                ints[q, PHASE] = START
+                ints[q, EXIT] = sources.enters[source]
+                ints[q, CAUSE] = STARTED
+                if deal != NOWHERE:
+                    ints[q, EXIT] = deals.stage[deal]
+                    ints[q, CAUSE] = OPENED
+                    floats[q, AGED] = deals.age[deal]
+                    owner = deals.owner[deal]
+                    for t in range(n_teams):
+                        if teams.member_start[t] <= owner < teams.member_start[t + 1]:
+                            ints[q, owners_at + t] = owner
+                            facts[MEMBER] = owner
+                if count[B_FINDER] != NOWHERE:
+                    ints[q, owners_at + sources.team[source]] = count[B_FINDER]
+                    facts[MEMBER] = count[B_FINDER]
+                if count[B_CHAIN]:
+                    if clock[AT_ONCE_SINCE] == now:
+                        count[AT_ONCE_COUNT] += 1
+                    else:
+                        clock[AT_ONCE_SINCE] = now
+                        count[AT_ONCE_COUNT] = 1
+                    count[REFERRED] += 1
+                    if not count[REFERRED] < bounds[3] * count[PEOPLE]:
+                        count[ERROR_AT] = source
+                        if count[AT_ONCE_COUNT] > bounds[1]:
+                            return CHAIN_AT_ONCE
+                        if count[REFERRED] > bounds[2]:
+                            return CHAIN_WITHOUT_END
+                    let_go(st, parent)
+            put(count, times, orders, rings, now, now, 0, q * KINDS + STEP_EVENT)
+            step = count[B_THEN]
+
+        # --- the life of a prospect ---
+        elif step == START:
+            ints[p, PLACE], ints[p, HOPS] = NOWHERE, 0
+            floats[p, HOP_SINCE] = now
+            step = ENTER
+        elif step == LEAVE:  # to place EXIT, for a CAUSE
+            floats[p, AGED] = 0.0
+            if now - floats[p, HOP_SINCE] < MINUTE:
+                ints[p, HOPS] += 1
+            else:
+                ints[p, HOPS] = 0
+                floats[p, HOP_SINCE] = now
+            if ints[p, HOPS] > bounds[0]:
+                count[ERROR_AT] = ints[p, PLACE]
+                return CIRCLE
+            step = ENTER
+        elif step == ENTER:
+            origin, s, cause = ints[p, PLACE], ints[p, EXIT], ints[p, CAUSE]
+            facts = floats[p, FACTS_AT:]
+            row = count[MOVES]
+            count[MOVES] = row + 1
+            st.moves_i[row, 0] = ints[p, NUMBER]
+            st.moves_i[row, 1] = origin
+            st.moves_i[row, 2] = s
+            st.moves_i[row, 3] = cause
+            st.moves_i[row, 4] = int(facts[MEMBER])
+            st.moves_f[row] = now
+            st.stock[s] += 1.0
+            if origin != NOWHERE:
+                st.stock[origin] -= 1.0
+            ints[p, PLACE] = s
+            facts[STAGE] = s
+            if s >= n_stages:
+                ints[p, ENDED] = 1
+                let_go(st, p)
+                step = WAIT
+                continue
+            visit = ints[p, PER_SLOT + s]
+            ints[p, PER_SLOT + s] = visit + 1
+            ints[p, TURN] = visit
+            facts[VISITS] = visit
+            facts[TOUCHES] = 0.0
+            facts[WAITED] = 0.0
+            step = BEGIN
+            if cause != OPENED:
+                who = ints[p, NUMBER]
+                value = facts[VALUE]
+                if stages.books[s, 0] != 0.0 or stages.books[s, 1] != 0.0:
+                    amount = stages.books[s, 0] + stages.books[s, 1] * value
+                    pay(count, st.money_i, st.money_f, now, who, s, BOOKED, amount)
+                if stages.cash[s, 0] != 0.0 or stages.cash[s, 1] != 0.0:
+                    amount = stages.cash[s, 0] + stages.cash[s, 1] * value
+                    pay(count, st.money_i, st.money_f, now, who, s, PAID, amount)
+                if stages.cost[s, 0] != 0.0 or stages.cost[s, 1] != 0.0:
+                    amount = stages.cost[s, 0] + stages.cost[s, 1] * value
+                    pay(count, st.money_i, st.money_f, now, who, s, STAGE_COST, amount)
+                if floats[p, OWED] != 0.0 and stages.customer[s]:
+                    pay(count, st.money_i, st.money_f, now, who, s, REWARD, floats[p, OWED])
+                    floats[p, OWED] = 0.0
+                if stages.route_start[s] < stages.route_start[s + 1]:
+                    look(facts, floats[p, SINCE], now, day_facts, stocks, st.stock)
+                    for r in range(stages.route_start[s], stages.route_start[s + 1]):
+                        if holds(conditions, routes.predicate[r], facts):
+                            ints[p, EXIT], ints[p, CAUSE] = routes.to[r], ROUTED
+                            step = LEAVE
+                            break
+            if step == BEGIN and stages.refers_start[s] < stages.refers_start[s + 1]:
+                count[R_RULE], count[R_LAST] = stages.refers_start[s], stages.refers_start[s + 1]
+                count[R_ROUND], count[R_FAST], count[R_THEN] = 0, 0, BEGIN
+                clock[R_ENTERED] = now - floats[p, AGED]
+                step = REFER
+        elif step == REFER:  # one round of one rule
+            rule = count[R_RULE]
+            if rule == count[R_LAST]:
+                step = count[R_THEN]
+                continue
+            s, visit = ints[p, PLACE], ints[p, TURN]
+            index = VISIT * visit + count[R_ROUND]
+            key = ints[p, KEY]
+            amount = quantile(tables, referrals.number[rule], uniform(seed, replication, key, purposes.number[rule], index))
+            changed = amount * factor(
+                effects, conditions, referral_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now, day_facts, stocks,
+                st.stock,
+            )  # fmt: skip
+            if changed != amount:
+                amount = rounded(changed, uniform(seed, replication, key, purposes.rounding[rule], index))
+            many = int(amount)
+            if many + 2 > count[NEED] and many > MARGIN // 2:
+                count[NEED] = many + 2
+                continue
+            count[NEED] = 0
+            entered = clock[R_ENTERED]
+            for _ in range(many):
+                child = ints[p, children_at + rule]
+                ints[p, children_at + rule] = child + 1
+                u = uniform(seed, replication, key, purposes.child_after[rule], child)
+                at = entered + quantile(tables, referrals.after[rule], u)
+                if at >= now:
+                    if count[FREE_BRING] >= 0:
+                        k = count[FREE_BRING]
+                        count[FREE_BRING] = st.brings[k, 4]
+                    else:
+                        k = count[BRINGS]
+                        count[BRINGS] += 1
+                    st.brings[k, 0], st.brings[k, 1], st.brings[k, 2], st.brings[k, 3] = p, rule, child, visit
+                    ints[p, REFS] += 1
+                    put(count, times, orders, rings, now, now + (at - now), 1, k * KINDS + BRING_EVENT)
+            over = referrals.every[rule] == NOWHERE
+            if not over:
+                u = uniform(seed, replication, key, purposes.round[rule], index)
+                gap = quantile(tables, referrals.every[rule], u)
+                entered += gap
+                clock[R_ENTERED] = entered
+                count[R_ROUND] += 1
+                if entered > now:
+                    over = True
+                    if count[FREE_BRING] >= 0:
+                        k = count[FREE_BRING]
+                        count[FREE_BRING] = st.brings[k, 4]
+                    else:
+                        k = count[BRINGS]
+                        count[BRINGS] += 1
+                    st.brings[k, 0], st.brings[k, 1], st.brings[k, 2], st.brings[k, 3] = p, rule, -1, visit
+                    st.rounds[k, 0], st.rounds[k, 1] = entered, count[R_ROUND]
+                    ints[p, REFS] += 1
+                    put(count, times, orders, rings, now, now + (entered - now), 1, k * KINDS + BRING_EVENT)
+                else:
+                    count[R_FAST] = count[R_FAST] + 1 if gap < MINUTE else 0
+                    if count[R_FAST] > bounds[0]:
+                        count[ERROR_AT] = s
+                        return ENDLESS_ROUNDS
+            if over:
+                count[R_RULE] = rule + 1
+                count[R_ROUND], count[R_FAST] = 0, 0
+                clock[R_ENTERED] = now - floats[p, AGED]
+        elif step == BEGIN:
+            s, visit, age = ints[p, PLACE], ints[p, TURN], floats[p, AGED]
+            deadline = math.inf
+            if stages.limit[s] != NOWHERE:
+                u = uniform(seed, replication, ints[p, KEY], purposes.limit[s], visit)
+                if age != 0.0:
+                    deadline = now - age + quantile_beyond(tables, stages.limit[s], age, u)
+                else:
+                    deadline = now + quantile(tables, stages.limit[s], u)
+            floats[p, DEADLINE] = deadline
+            ints[p, TOUCH] = 0
+            step = TOUCHING if stages.touches[s] > 0 and age == 0.0 else CHOOSE
+        elif step == TOUCHING:
+            s = ints[p, PLACE]
+            if stages.team[s] == NOWHERE:
+                pay(count, st.money_i, st.money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+                step = TOUCHED
+            else:
+                until, late = floats[p, DEADLINE], OUT_OF_TIME
+                if stages.patience[s] != NOWHERE:
+                    index = VISIT * ints[p, TURN] + ints[p, TOUCH]
+                    u = uniform(seed, replication, ints[p, KEY], purposes.patience[s], index)
+                    patience = quantile(tables, stages.patience[s], u)
+                    end = now + patience * factor(
+                        effects, conditions, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now, day_facts,
+                        stocks, st.stock,
+                    )  # fmt: skip
+                    if end <= until:
+                        until, late = end, GAVE_UP
+                floats[p, UNTIL], ints[p, LATE] = until, late
+                ints[p, PHASE] = READY
+                count[TEAM] = stages.team[s]
+                step = ASK
+        elif step == VISIT_START:
+            floats[p, UNTIL], ints[p, LATE] = math.inf, STILL_WAITING
+            ints[p, PHASE] = VISIT_READY
+            count[TEAM] = sources.team[int(floats[p, FACTS_AT + SOURCE])]
+            step = ASK
+        elif step == ASK:
+            t = count[TEAM]
+            team, queue = st.teams[t], st.queues[t]
+            if team[HEAD] == team[TAIL]:
+                team[HEAD] = team[TAIL] = len(queue) // 2
+            if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == st.fresh.shape[1]:
+                count[STEP], count[WHO] = step, p
+                return GROW
+            facts = floats[p, FACTS_AT:]
+            first, last = teams.first_start[t], teams.first_start[t + 1]
+            if first < last:
+                look(facts, floats[p, SINCE], now, day_facts, stocks, st.stock)
+            rank = 0
+            while first + rank < last and not holds(conditions, teams.first[first + rank], facts):
+                rank += 1
+            team[ASKED] += 1
+            floats[p, ASKED_AT] = now
+            ints[p, RANK], ints[p, SERIAL] = rank, team[ASKED]
+            floats[p, WITHIN] = 0.0
+            if teams.order[t] == NEWEST:
+                floats[p, WITHIN] = -float(team[ASKED])
+            elif teams.order[t] == DEAREST:
+                floats[p, WITHIN] = -facts[VALUE]
+            ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
+            head, tail = team[HEAD], team[TAIL]
+            k = place_in(queue, head, tail, ints, floats, p)
+            if tail - k <= k - head:
+                for j in range(tail, k, -1):
+                    queue[j] = queue[j - 1]
+                queue[k] = p
+                team[TAIL] = tail + 1
+            else:
+                for j in range(head - 1, k - 1):
+                    queue[j] = queue[j + 1]
+                queue[k - 1] = p
+                team[HEAD] = head - 1
+            st.fresh[t, team[FRESH]] = p
+            team[FRESH] += 1
+            if team[CALLED] == 0:
+                team[CALLED] = 1
+                put(count, times, orders, rings, now, now, 2, t * KINDS + HAND_EVENT)
+            step = WAIT
+        elif step == QUIT:  # patience, or the time in the stage, is over
+            t = stages.team[ints[p, PLACE]]
+            k = place_in(st.queues[t], st.teams[t, HEAD], st.teams[t, TAIL], ints, floats, p)
+            take_out(st.queues[t], st.teams[t], k)
+            ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], -1
+            put(count, times, orders, rings, now, now, 1, p * KINDS + STEP_EVENT)
+            step = WAIT
+        elif step == READY:
+            s = ints[p, PLACE]
+            t = stages.team[s]
+            if ints[p, OUTCOME] != SERVED:
+                note_task(st, p, t, math.nan, math.nan, now)
+                gave_up = ints[p, OUTCOME] == GAVE_UP
+                ints[p, EXIT] = stages.gives_up[s] if gave_up else stages.limit_to[s]
+                ints[p, CAUSE] = RENEGED if gave_up else LIMITED
+                step = LEAVE
+                continue
+            facts, member = floats[p, FACTS_AT:], ints[p, SERVING]
+            if facts[TOUCHES] == 0.0:
+                facts[WAITED] = now - floats[p, ASKED_AT]
+            facts[MEMBER] = member
+            if ints[p, owners_at + t] == NOWHERE:
+                ints[p, owners_at + t] = member
+            if teams.owned[t] and members.leaves[ints[p, owners_at + t]] <= now:
+                ints[p, owners_at + t] = member
+            index = VISIT * ints[p, TURN] + ints[p, TOUCH]
+            u = uniform(seed, replication, ints[p, KEY], purposes.effort[s], index)
+            clock[HOURS] = quantile(tables, stages.effort[s], u)
+            clock[HOURS] *= factor(
+                effects, conditions, effort_slot + s, facts, floats[p, SINCE], now, day_facts, stocks, st.stock
+            )
+            pay(count, st.money_i, st.money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+            count[TEAM] = t
+            step = WORK
+        elif step == VISIT_READY:
+            source = int(floats[p, FACTS_AT + SOURCE])
+            u = uniform(seed, replication, ints[p, KEY], common[EFFORT_OF], 0)
+            clock[HOURS] = quantile(tables, sources.effort[source], u)
+            count[TEAM] = sources.team[source]
+            step = WORK
+        elif step == WORK:
+            took = work_end(maps, members.work_map[ints[p, SERVING]], now, clock[HOURS]) - now
+            note_task(st, p, count[TEAM], now, now + took, math.nan)
+            ints[p, PHASE] = WORKED
+            put(count, times, orders, rings, now, now + took, 1, p * KINDS + STEP_EVENT)
+            step = WAIT
+        elif step == WORKED:
+            is_visit = ints[p, NUMBER] == NOWHERE
+            source = int(floats[p, FACTS_AT + SOURCE])
+            t = sources.team[source] if is_visit else stages.team[ints[p, PLACE]]
+            team = st.teams[t]
+            st.free[teams.member_start[t] + team[IDLE]] = ints[p, SERVING]
+            team[IDLE] += 1
+            if team[HEAD] < team[TAIL] and team[CALLED] == 0:
+                team[CALLED] = 1
+                put(count, times, orders, rings, now, now, 2, t * KINDS + HAND_EVENT)
+            step = TOUCHED
+            if is_visit:
+                u = uniform(seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
+                count[FOUND], count[CURSOR] = int(quantile(tables, sources.yields[source], u)), 0
+                step = NEXT_FOUND
+        elif step == TOUCHED:
+            s, visit, touch, deadline = ints[p, PLACE], ints[p, TURN], ints[p, TOUCH], floats[p, DEADLINE]
+            floats[p, FACTS_AT + TOUCHES] += 1.0
+            step = WAIT
+            if now >= deadline:
+                ints[p, EXIT], ints[p, CAUSE] = stages.limit_to[s], LIMITED
+                step = LEAVE
+            elif touch < stages.touches[s] - 1:
+                u = uniform(seed, replication, ints[p, KEY], purposes.every[s], VISIT * visit + touch)
+                gap = quantile(tables, stages.every[s], u)
+                if now + gap > deadline:
+                    ints[p, PHASE] = LIMIT_OVER
+                    put(count, times, orders, rings, now, now + (deadline - now), 1, p * KINDS + STEP_EVENT)
+                else:
+                    ints[p, PHASE] = GAP_OVER
+                    put(count, times, orders, rings, now, now + gap, 1, p * KINDS + STEP_EVENT)
+            else:
+                step = CHOOSE
+        elif step == GAP_OVER:
+            ints[p, TOUCH] += 1
+            step = TOUCHING
+        elif step == LIMIT_OVER:
+            ints[p, EXIT], ints[p, CAUSE] = stages.limit_to[ints[p, PLACE]], LIMITED
+            step = LEAVE
+        elif step == CHOOSE:
+            s, visit, age, deadline = ints[p, PLACE], ints[p, TURN], floats[p, AGED], floats[p, DEADLINE]
+            facts, since = floats[p, FACTS_AT:], floats[p, SINCE]
+            first, last = stages.exit_start[s], stages.exit_start[s + 1]
+            skill, t, member = 1.0, stages.team[s], int(facts[MEMBER])
+            if t != NOWHERE and teams.member_start[t] <= member < teams.member_start[t + 1]:
+                skill = members.skill[member]
+            for e in range(first, last):
+                weight = exits.chance[e] * factor(
+                    effects, conditions, e, facts, since, now, day_facts, stocks, st.stock
+                )  # fmt: skip
+                if exits.forward[e]:
+                    weight *= skill
+                if age != 0.0 and exits.to[e] != NOWHERE:
+                    stretch = factor(
+                        effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, st.stock
+                    )  # fmt: skip
+                    weight *= survival(tables, exits.after[e], age / stretch) if stretch > 0.0 else 0.0
+                st.weights[e - first] = weight
+            u = uniform(seed, replication, ints[p, KEY], purposes.choice[s], visit)
+            k = choose(st.weights[: last - first], u)
+            wait = math.inf
+            if k >= 0 and exits.to[first + k] != NOWHERE:
+                e = first + k
+                ints[p, EXIT] = e
+                u = uniform(seed, replication, ints[p, KEY], purposes.after[e], visit)
+                stretch = factor(
+                    effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, st.stock
+                )  # fmt: skip
+                if age != 0.0:
+                    wait = max(0.0, quantile_beyond(tables, exits.after[e], age / stretch, u) * stretch - age)
+                else:
+                    wait = quantile(tables, exits.after[e], u) * stretch
+            step = WAIT
+            if now + wait <= deadline and wait < math.inf:
+                ints[p, PHASE] = EXIT_OVER
+                put(count, times, orders, rings, now, now + wait, 1, p * KINDS + STEP_EVENT)
+            elif deadline < math.inf:
+                ints[p, PHASE] = LIMIT_OVER
+                put(count, times, orders, rings, now, now + max(0.0, deadline - now), 1, p * KINDS + STEP_EVENT)
+            else:  # stays for ever
+                ints[p, ENDED] = 1
+                let_go(st, p)
+        elif step == EXIT_OVER:
+            e = ints[p, EXIT]
+            for k in range(exits.set_start[e], exits.set_start[e + 1]):
+                floats[p, FACTS_AT + exits.set_fact[k]] = exits.set_value[k]
+            ints[p, EXIT], ints[p, CAUSE] = exits.to[e], EXITED
+            step = LEAVE
+
+        # --- a team hands out work ---
+        else:
+            t = count[TEAM]
+            team, queue = st.teams[t], st.queues[t]
+            base, idle = teams.member_start[t], team[IDLE]
+            many = team[FRESH] + idle
+            if many + 2 > count[NEED] and many > MARGIN // 2:
+                count[NEED] = many + 2
+                continue
+            count[NEED] = 0
+            team[CALLED] = 0
+            change = math.inf
+            if team[HEAD] < team[TAIL]:
+                count[STAMP] += 1
+                n_able, some_only = 0, False
+                for m in range(base, teams.member_start[t + 1]):
+                    some_only = some_only or members.only[m] != NOWHERE
+                for k in range(idle):
+                    m = st.free[base + k]
+                    work_map = members.work_map[m]
+                    if st.stamps[work_map] != count[STAMP]:
+                        st.stamps[work_map] = count[STAMP]
+                        st.opens[work_map] = opening(maps, work_map, now)
+                    at = st.opens[work_map] if st.opens[work_map] < members.leaves[m] else math.inf
+                    if at == now:
+                        st.able[n_able] = m
+                        n_able += 1
+                    elif at > now:
+                        change = min(change, at)
+                k = team[HEAD]
+                while n_able > 0 and k < team[TAIL]:
+                    q = queue[k]
+                    facts = floats[q, FACTS_AT:]
+                    owner = ints[q, owners_at + t] if teams.owned[t] else NOWHERE
+                    found = NOWHERE
+                    if owner != NOWHERE and members.leaves[owner] > now:
+                        for j in range(n_able):
+                            if st.able[j] == owner:
+                                found = j
+                    elif not some_only:
+                        found = 0
+                    else:
+                        look(facts, floats[q, SINCE], now, day_facts, stocks, st.stock)
+                        for j in range(n_able):
+                            only = members.only[st.able[j]]
+                            if only == NOWHERE or holds(conditions, only, facts):
+                                found = j
+                                break
+                    if found == NOWHERE:
+                        k += 1
+                        continue
+                    if take_out(queue, team, k):
+                        k += 1
+                    member = st.able[found]
+                    n_able -= 1
+                    for j in range(found, n_able):
+                        st.able[j] = st.able[j + 1]
+                    j = base
+                    while st.free[j] != member:
+                        j += 1
+                    team[IDLE] -= 1
+                    for i in range(j, base + team[IDLE]):
+                        st.free[i] = st.free[i + 1]
+                    ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
+                    put(count, times, orders, rings, now, now, 1, q * KINDS + STEP_EVENT)
+            for k in range(team[FRESH]):
+                q = st.fresh[t, k]
+                until = floats[q, UNTIL]
+                if ints[q, OUTCOME] == STILL_WAITING and until < math.inf:
+                    at = now + max(0.0, until - now)
+                    ints[q, TIMER] = put(count, times, orders, rings, now, at, 3, q * KINDS + RUNOUT_EVENT)
+            team[FRESH] = 0
+            if team[HEAD] < team[TAIL]:
+                if teams.owned[t]:
+                    for m in range(base, teams.member_start[t + 1]):
+                        if members.leaves[m] > now:
+                            change = min(change, members.leaves[m])
+                if change < math.inf and not now < st.wakes[t] <= change:
+                    st.wakes[t] = change
+                    put(count, times, orders, rings, now, now + (change - now), 1, t * KINDS + WAKE_EVENT)
+            step = WAIT
