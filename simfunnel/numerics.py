@@ -41,7 +41,38 @@ import numba  # noqa: E402  (it reads the cache's place when it is imported)
 
 def compiled(function: FunctionT) -> FunctionT:
     """Compile a function with numba and keep the result on disk; the type stays the function's own."""
-    return cast("FunctionT", numba.njit(cache=True)(function))
+    return cast("FunctionT", numba.njit(cache=True, _nrt=False)(function))
+
+
+def inner(function: FunctionT) -> FunctionT:
+    """Compile a function that only compiled ones call, which saves the making of a way in from Python."""
+    return cast("FunctionT", numba.njit(cache=True, no_cpython_wrapper=True, _nrt=False)(function))
+
+
+@inner
+def count_below(values: Floats, start: int, end: int, x: float) -> int:
+    """How many of the sorted values[start:end] are less than x."""
+    low, high = start, end
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low - start
+
+
+@inner
+def count_up_to(values: Floats, start: int, end: int, x: float) -> int:
+    """How many of the sorted values[start:end] are at most x."""
+    low, high = start, end
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] <= x:
+            low = middle + 1
+        else:
+            high = middle
+    return low - start
 
 
 # --- random numbers ---------------------------------------------------------------------------------------------------
@@ -159,7 +190,7 @@ def quantile(tables: Tables, d: int, u: float) -> float:
             return _half(tables.data, start, u)
         return _half(tables.data, start + HALF, 1.0 - u)
     size = tables.size[d]
-    k = np.searchsorted(tables.data[start : start + size], u)
+    k = count_below(tables.data, start, start + size, u)
     return float(tables.data[start + size + min(k, size - 1)])
 
 
@@ -195,7 +226,7 @@ def survival(tables: Tables, d: int, x: float) -> float:
             return _tail(tables.data, start + HALF, x, True)
         return 1.0 - _tail(tables.data, start, x, False)
     size = tables.size[d]
-    k = np.searchsorted(tables.data[start + size : start + 2 * size], x, side="right")
+    k = count_up_to(tables.data, start + size, start + 2 * size, x)
     return 1.0 if k == 0 else max(0.0, 1.0 - tables.data[start + k - 1])
 
 
@@ -234,7 +265,7 @@ def forward(maps: Maps, m: int, x: float) -> float:
         return float(maps.y[a])
     if x >= maps.x[b - 1]:
         return float(maps.y[b - 1])
-    k = a + np.searchsorted(maps.x[a:b], x, side="right")
+    k = a + count_up_to(maps.x, a, b, x)
     x0, x1 = maps.x[k - 1], maps.x[k]
     return float(maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0)))
 
@@ -246,7 +277,7 @@ def backward(maps: Maps, m: int, y: float) -> float:
     b = a + maps.size[m]
     if y > maps.y[b - 1]:
         return np.inf
-    k = a + np.searchsorted(maps.y[a:b], y, side="left")
+    k = a + count_below(maps.y, a, b, y)
     if k == a:
         return float(maps.x[a])
     y0, y1 = maps.y[k - 1], maps.y[k]
@@ -266,7 +297,7 @@ def opening(maps: Maps, m: int, x: float) -> float:
     """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
     a = maps.start[m]
     b = a + maps.size[m]
-    k = a + np.searchsorted(maps.x[a:b], x + EPSILON, side="right")
+    k = a + count_up_to(maps.x, a, b, x + EPSILON)
     k = max(k, a + 1)
     while k < b:
         if maps.y[k] > maps.y[k - 1]:

@@ -17,8 +17,8 @@ from simfunnel.numerics import Floats, Ints
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
 
-CHUNK = 1 << 15  # rows of records that are taken away at once
-SLOTS, EVENTS, WAITING = 256, 1024, 64  # room at the beginning
+CHUNK = 1 << 16  # rows of records that are taken away at once
+SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
 _COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
 
@@ -54,7 +54,10 @@ def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
     for team in range(len(plan.team_names)):
         head, tail = state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL]
         for k in range(head, tail):
-            kernel.note_task(state, int(state.queues[team, k]), team, math.nan, math.nan, math.nan)
+            kernel.note_task(
+                state.count, state.tasks_i, state.tasks_f, state.ints, state.floats, int(state.queues[team, k]), team,
+                math.nan, math.nan, math.nan,
+            )  # fmt: skip
             if state.count[kernel.TASKS] == CHUNK:
                 yield _taken(state)
     yield _taken(state)
@@ -89,7 +92,8 @@ def _begin(plan: Plan) -> kernel.State:
         ints=np.zeros((SLOTS, kernel.PER_SLOT + n_stages + n_teams + n_rules), dtype=np.int64),
         floats=np.zeros((SLOTS, kernel.FACTS_AT + plan.n_facts)),
         times=np.zeros(EVENTS),
-        orders=np.zeros((EVENTS, 2), dtype=np.int64),
+        orders=np.zeros(EVENTS, dtype=np.int64),
+        payloads=np.zeros(EVENTS, dtype=np.int64),
         rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
         brings=np.zeros((WAITING, 5), dtype=np.int64),
         rounds=np.zeros((WAITING, 2)),
@@ -120,7 +124,7 @@ def _begin(plan: Plan) -> kernel.State:
     for source, kind in enumerate(plan.sources.kind.tolist()):
         if kind in (RATE, LIST, DEALS):
             what = source * kernel.KINDS + kernel.SOURCE_EVENT
-            kernel.put(state.count, state.times, state.orders, state.rings, 0.0, 0.0, 0, what)
+            kernel.put(state.count, state.times, state.orders, state.payloads, state.rings, 0.0, 0.0, 0, what)
     return state
 
 
@@ -130,8 +134,8 @@ def _with_more_room(state: kernel.State) -> kernel.State:
     room = 2 * (kernel.MARGIN + int(count[kernel.NEED]))
     tails = count[kernel.RING_TAIL : kernel.RING_TAIL + 3]
     changed: dict[str, Ints | Floats] = {}
-    if count[kernel.HEAP] + room > len(state.times):
-        changed |= {name: _longer(getattr(state, name), room) for name in ("times", "orders")}
+    if count[kernel.HEAP] + room >= len(state.times):
+        changed |= {name: _longer(getattr(state, name), room) for name in ("times", "orders", "payloads")}
     if tails.max() + room > state.rings.shape[1]:
         changed["rings"] = _longer(state.rings, room, axis=1)
     if count[kernel.SLOTS] + 2 > len(state.ints):

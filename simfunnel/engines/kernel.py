@@ -44,6 +44,7 @@ from simfunnel.engines.records import (
     TOUCH_COST,
 )
 from simfunnel.numerics import (
+    CONSTANT,
     Conditions,
     Effects,
     Floats,
@@ -56,6 +57,7 @@ from simfunnel.numerics import (
     compiled,
     effect,
     holds,
+    inner,
     opening,
     quantile,
     quantile_beyond,
@@ -110,10 +112,10 @@ CLOCKS = 5
 STREAM_EVENT, LIST_EVENT, STEP_EVENT, WAKE_EVENT, HAND_EVENT, RUNOUT_EVENT, BRING_EVENT, SOURCE_EVENT = range(8)
 KINDS = 16
 
-# Steps.
+# Steps: first those before which there must be room, then those that follow one of them within the room that it had.
 (
-    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, START, ENTER, LEAVE, REFER, BEGIN, TOUCHING,
-    ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, HAND_OUT, TOUCHED, QUIT,
+    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, LEAVE, REFER, HAND_OUT, ENTER, START, BEGIN,
+    TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED, QUIT,
 ) = range(26)  # fmt: skip
 
 # Why the loop returns.
@@ -137,8 +139,9 @@ class State(NamedTuple):
     clock: Floats
     ints: Ints  # (slots, columns)
     floats: Floats
-    times: Floats  # the heap of events: time; then order and payload
+    times: Floats  # the heap of events: time, order within the instant, payload
     orders: Ints
+    payloads: Ints
     rings: Ints  # (3, room, 2): events of this very instant by urgency: order and payload
     brings: Ints  # (room, 5): prospects and rounds to come: parent, rule, child or -1, visit, next free
     rounds: Floats  # (room, 2): of rounds to come: since when, and which one
@@ -167,7 +170,9 @@ class State(NamedTuple):
 
 
 @compiled
-def put(count: Ints, times: Floats, orders: Ints, rings: Ints, now: float, time: float, urgency: int, what: int) -> int:
+def put(
+    count: Ints, times: Floats, orders: Ints, payloads: Ints, rings: Ints, now: float, time: float, urgency: int, what: int
+) -> int:
     """Schedule an event; returns its order."""
     order = urgency * FIRST_ORDER + count[SEQUENCE]
     count[SEQUENCE] += 1
@@ -181,46 +186,45 @@ def put(count: Ints, times: Floats, orders: Ints, rings: Ints, now: float, time:
     count[HEAP] = i + 1
     while i > 0:
         parent = (i - 1) >> 1
-        if times[parent] < time or (times[parent] == time and orders[parent, 0] < order):
+        if times[parent] < time or (times[parent] == time and orders[parent] < order):
             break
-        times[i] = times[parent]
-        orders[i, 0] = orders[parent, 0]
-        orders[i, 1] = orders[parent, 1]
+        times[i], orders[i], payloads[i] = times[parent], orders[parent], payloads[parent]
         i = parent
-    times[i] = time
-    orders[i, 0] = order
-    orders[i, 1] = what
+    times[i], orders[i], payloads[i] = time, order, what
     return order
 
 
-@compiled
-def drop_first(count: Ints, times: Floats, orders: Ints) -> None:
-    """Take the first event off the heap."""
+@inner
+def drop_first(count: Ints, times: Floats, orders: Ints, payloads: Ints) -> None:
+    """Take the first event off the heap: the hole sinks to the bottom, where the last event rises from it."""
     n = count[HEAP] - 1
     count[HEAP] = n
-    time, order, what = times[n], orders[n, 0], orders[n, 1]
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= n:
-            break
-        if child + 1 < n and (
-            times[child + 1] < times[child]
-            or (times[child + 1] == times[child] and orders[child + 1, 0] < orders[child, 0])
-        ):
-            child += 1
-        if time < times[child] or (time == times[child] and order < orders[child, 0]):
-            break
-        times[i] = times[child]
-        orders[i, 0] = orders[child, 0]
-        orders[i, 1] = orders[child, 1]
+    i, child = 0, 1
+    while child < n:
+        left, right = times[child], times[child + 1]
+        child += int((right < left) | ((right == left) & (orders[child + 1] < orders[child])))
+        times[i], orders[i], payloads[i] = times[child], orders[child], payloads[child]
         i = child
-    times[i] = time
-    orders[i, 0] = order
-    orders[i, 1] = what
+        child = 2 * i + 1
+    time, order, what = times[n], orders[n], payloads[n]
+    while i > 0:
+        parent = (i - 1) >> 1
+        if times[parent] < time or (times[parent] == time and orders[parent] < order):
+            break
+        times[i], orders[i], payloads[i] = times[parent], orders[parent], payloads[parent]
+        i = parent
+    times[i], orders[i], payloads[i] = time, order, what
 
 
-@compiled
+@inner
+def sample(tables: Tables, d: int, seed: int, replication: int, key: int, purpose: int, index: int) -> float:
+    """A draw from distribution d; none is needed for a constant."""
+    if tables.kind[d] == CONSTANT:
+        return float(tables.data[tables.start[d]])
+    return quantile(tables, d, uniform(seed, replication, key, purpose, index))
+
+
+@inner
 def look(facts: Floats, since: float, now: float, day_facts: Floats, stocks: Ints, stock: Floats) -> None:
     """Bring up to date the facts that change with time."""
     facts[AGE] = now - since
@@ -233,7 +237,7 @@ def look(facts: Floats, since: float, now: float, day_facts: Floats, stocks: Int
         facts[first + k] = stock[stocks[k]]
 
 
-@compiled
+@inner
 def factor(
     effects: Effects,
     conditions: Conditions,
@@ -245,14 +249,12 @@ def factor(
     stocks: Ints,
     stock: Floats,
 ) -> float:
-    """The product of the effects that apply to this prospect now."""
-    if effects.slot_start[slot] == effects.slot_start[slot + 1]:
-        return 1.0
+    """The product of the effects that apply to this prospect now; to be asked only where there are any."""
     look(facts, since, now, day_facts, stocks, stock)
     return effect(effects, conditions, slot, facts, now)
 
 
-@compiled
+@inner
 def pay(count: Ints, money_i: Ints, money_f: Floats, now: float, number: int, stage: int, kind: int, amount: float) -> None:
     """Note an amount, if there is any."""
     if amount != 0.0:
@@ -266,25 +268,27 @@ def pay(count: Ints, money_i: Ints, money_f: Floats, now: float, number: int, st
 
 
 @compiled
-def note_task(st: State, p: int, team: int, begun: float, ended: float, left: float) -> None:
+def note_task(
+    count: Ints, tasks_i: Ints, tasks_f: Floats, ints: Ints, floats: Floats, p: int, team: int, begun: float,
+    ended: float, left: float,
+) -> None:  # fmt: skip
     """Note a touch when it begins, or when its prospect stops waiting."""
-    facts = st.floats[p, FACTS_AT:]
-    row = st.count[TASKS]
-    st.count[TASKS] = row + 1
-    st.tasks_i[row, 0] = st.ints[p, NUMBER]
-    st.tasks_i[row, 1] = int(facts[SOURCE])
-    st.tasks_i[row, 2] = int(facts[STAGE])
-    st.tasks_i[row, 3] = team
-    st.tasks_i[row, 4] = st.ints[p, SERVING]
-    st.tasks_i[row, 5] = int(facts[TOUCHES])
-    st.tasks_i[row, 6] = st.ints[p, OUTCOME]
-    st.tasks_f[row, 0] = st.floats[p, ASKED_AT]
-    st.tasks_f[row, 1] = begun
-    st.tasks_f[row, 2] = ended
-    st.tasks_f[row, 3] = left
+    row = count[TASKS]
+    count[TASKS] = row + 1
+    tasks_i[row, 0] = ints[p, NUMBER]
+    tasks_i[row, 1] = int(floats[p, FACTS_AT + SOURCE])
+    tasks_i[row, 2] = int(floats[p, FACTS_AT + STAGE])
+    tasks_i[row, 3] = team
+    tasks_i[row, 4] = ints[p, SERVING]
+    tasks_i[row, 5] = int(floats[p, FACTS_AT + TOUCHES])
+    tasks_i[row, 6] = ints[p, OUTCOME]
+    tasks_f[row, 0] = floats[p, ASKED_AT]
+    tasks_f[row, 1] = begun
+    tasks_f[row, 2] = ended
+    tasks_f[row, 3] = left
 
 
-@compiled
+@inner
 def comes_before(ints: Ints, floats: Floats, p: int, q: int) -> bool:
     """Whether slot p is served before slot q, both waiting for one team."""
     if ints[p, RANK] != ints[q, RANK]:
@@ -294,7 +298,7 @@ def comes_before(ints: Ints, floats: Floats, p: int, q: int) -> bool:
     return bool(ints[p, SERIAL] < ints[q, SERIAL])
 
 
-@compiled
+@inner
 def place_in(queue: Ints, head: int, tail: int, ints: Ints, floats: Floats, p: int) -> int:
     """Where slot p stands or would stand in a queue."""
     if tail == head or comes_before(ints, floats, queue[tail - 1], p):
@@ -309,7 +313,7 @@ def place_in(queue: Ints, head: int, tail: int, ints: Ints, floats: Floats, p: i
     return low
 
 
-@compiled
+@inner
 def take_out(queue: Ints, team: Ints, k: int) -> bool:
     """Take place k out of a queue; whether those before it moved up by one (else those behind moved down)."""
     head, tail = team[HEAD], team[TAIL]
@@ -324,14 +328,28 @@ def take_out(queue: Ints, team: Ints, k: int) -> bool:
     return False
 
 
-@compiled
-def let_go(st: State, p: int) -> None:
+@inner
+def centre(queue: Ints, team: Ints) -> None:
+    """Move a queue to the middle of its room."""
+    head, tail = team[HEAD], team[TAIL]
+    first = (len(queue) - (tail - head)) // 2
+    if first < head:
+        for k in range(tail - head):
+            queue[first + k] = queue[head + k]
+    else:
+        for k in range(tail - head - 1, -1, -1):
+            queue[first + k] = queue[head + k]
+    team[HEAD], team[TAIL] = first, first + tail - head
+
+
+@inner
+def let_go(count: Ints, ints: Ints, p: int) -> None:
     """Free the slot of one who acts no more, once nothing refers to it."""
-    if st.ints[p, ENDED] == 1 and st.ints[p, REFS] == 0:
-        st.ints[p, ENDED] = 2
-        st.ints[p, TIMER] = -1
-        st.ints[p, NEXT] = st.count[FREE_SLOT]
-        st.count[FREE_SLOT] = p
+    if ints[p, ENDED] == 1 and ints[p, REFS] == 0:
+        ints[p, ENDED] = 2
+        ints[p, TIMER] = -1
+        ints[p, NEXT] = count[FREE_SLOT]
+        count[FREE_SLOT] = p
 
 
 @compiled
@@ -360,37 +378,47 @@ def advance(
     st: State,
 ) -> int:
     """Go on until the horizon, or until the caller must make room or has a full load of records to take away."""
-    count, clock, ints, floats = st.count, st.clock, st.ints, st.floats
-    times, orders, rings = st.times, st.orders, st.rings
+    able, attributes, brings, candidate = st.able, st.attributes, st.brings, st.candidate
+    clock, count, floats, idle_members = st.clock, st.count, st.floats, st.free
+    fresh, ints, money_f, money_i = st.fresh, st.ints, st.money_f, st.money_i
+    moves_f, moves_i, numbers, opens = st.moves_f, st.moves_i, st.numbers, st.opens
+    orders, payloads, people_f, people_i, queues = st.orders, st.payloads, st.people_f, st.people_i, st.queues
+    rings, rounds, stamps, stock = st.rings, st.rounds, st.stamps, st.stock
+    streams, tasks_f, tasks_i, crews, times = st.streams, st.tasks_f, st.tasks_i, st.teams, st.times
+    wakes, weights = st.wakes, st.weights
+    acts = effects.slot_start
     n_stages, n_exits, n_sources, n_teams = len(stages.team), len(exits.to), len(sources.kind), len(teams.order)
-    n_attributes = st.attributes.shape[1]
+    n_attributes = attributes.shape[1]
     owners_at = PER_SLOT + n_stages
     children_at = owners_at + n_teams
     effort_slot, patience_slot = 2 * n_exits, 2 * n_exits + n_stages
     referral_slot, arrival_slot = 2 * n_exits + 2 * n_stages, 2 * n_exits + 3 * n_stages
     value_slot = arrival_slot + n_sources
-    most_rows = min(len(st.moves_f), len(st.tasks_f), len(st.money_f), len(st.people_f)) - MARGIN
+    most_rows = min(len(moves_f), len(tasks_f), len(money_f), len(people_f)) - MARGIN
     now = clock[NOW]
     step, p = count[STEP], count[WHO]
     while True:
-        # --- room for one step ---
-        room = MARGIN + count[NEED]
-        if (
-            count[HEAP] + room > len(times)
-            or max(count[RING_TAIL], count[RING_TAIL + 1], count[RING_TAIL + 2]) + room > rings.shape[1]
-            or (count[FREE_SLOT] < 0 and count[SLOTS] + 2 > ints.shape[0])
-            or count[BRINGS] + room > len(st.brings)
-        ):
-            count[STEP], count[WHO] = step, p
-            return GROW
-        if (
-            count[MOVES] > most_rows
-            or count[TASKS] > most_rows
-            or count[MONEY] > most_rows
-            or count[ROWS_PEOPLE] > most_rows
-        ):
-            count[STEP], count[WHO] = step, p
-            return FLUSH
+        # --- room for the steps until the next check ---
+        if step <= HAND_OUT:
+            room = MARGIN + count[NEED]
+            if (
+                count[HEAP] + room >= len(times)
+                or count[RING_TAIL] + room > rings.shape[1]
+                or count[RING_TAIL + 1] + room > rings.shape[1]
+                or count[RING_TAIL + 2] + room > rings.shape[1]
+                or (count[FREE_SLOT] < 0 and count[SLOTS] + 2 > ints.shape[0])
+                or count[BRINGS] + room > len(brings)
+            ):
+                count[STEP], count[WHO] = step, p
+                return GROW
+            if (
+                count[MOVES] > most_rows
+                or count[TASKS] > most_rows
+                or count[MONEY] > most_rows
+                or count[ROWS_PEOPLE] > most_rows
+            ):
+                count[STEP], count[WHO] = step, p
+                return FLUSH
 
         # --- the next event ---
         if step == WAIT:
@@ -401,15 +429,15 @@ def advance(
                     break
             from_heap = urgency == 3
             if not from_heap and count[HEAP] > 0 and times[0] == now:
-                from_heap = orders[0, 0] < rings[urgency, count[RING_HEAD + urgency], 0]
+                from_heap = orders[0] < rings[urgency, count[RING_HEAD + urgency], 0]
             if from_heap:
                 if count[HEAP] == 0 or times[0] >= days:
                     count[STEP] = WAIT
                     return DONE
                 now = times[0]
                 clock[NOW] = now
-                order, what = orders[0, 0], orders[0, 1]
-                drop_first(count, times, orders)
+                order, what = orders[0], payloads[0]
+                drop_first(count, times, orders, payloads)
             else:
                 head = count[RING_HEAD + urgency]
                 order, what = rings[urgency, head, 0], rings[urgency, head, 1]
@@ -428,17 +456,17 @@ def advance(
                 count[TEAM] = number
                 step = HAND_OUT
             elif kind == WAKE_EVENT:
-                if st.teams[number, CALLED] == 0:
-                    st.teams[number, CALLED] = 1
-                    put(count, times, orders, rings, now, now, 2, number * KINDS + HAND_EVENT)
+                if crews[number, CALLED] == 0:
+                    crews[number, CALLED] = 1
+                    put(count, times, orders, payloads, rings, now, now, 2, number * KINDS + HAND_EVENT)
             elif kind == RUNOUT_EVENT:
                 if ints[number, TIMER] == order:
                     p = number
                     step = QUIT
             elif kind == BRING_EVENT:
-                p = st.brings[number, 0]
-                rule, child, visit = st.brings[number, 1], st.brings[number, 2], st.brings[number, 3]
-                st.brings[number, 4] = count[FREE_BRING]
+                p = brings[number, 0]
+                rule, child, visit = brings[number, 1], brings[number, 2], brings[number, 3]
+                brings[number, 4] = count[FREE_BRING]
                 count[FREE_BRING] = number
                 ints[p, REFS] -= 1
                 if child >= 0:
@@ -455,11 +483,11 @@ def advance(
                     and stages.refers_start[ints[p, PLACE]] <= rule < stages.refers_start[ints[p, PLACE] + 1]
                 ):
                     count[R_RULE], count[R_LAST] = rule, rule + 1
-                    count[R_ROUND], count[R_FAST], count[R_THEN] = int(st.rounds[number, 1]), 0, WAIT
-                    clock[R_ENTERED] = st.rounds[number, 0]
+                    count[R_ROUND], count[R_FAST], count[R_THEN] = int(rounds[number, 1]), 0, WAIT
+                    clock[R_ENTERED] = rounds[number, 0]
                     step = REFER
                 else:
-                    let_go(st, p)
+                    let_go(count, ints, p)
             elif kind == STREAM_EVENT:
                 count[B_SOURCE] = number
                 count[B_THEN] = NEXT_OF_STREAM
@@ -473,7 +501,7 @@ def advance(
                     step = NEXT_OF_STREAM
                 elif sources.kind[number] == LIST:
                     at = now + max(0.0, sources.at[number])
-                    put(count, times, orders, rings, now, at, 1, number * KINDS + LIST_EVENT)
+                    put(count, times, orders, payloads, rings, now, at, 1, number * KINDS + LIST_EVENT)
                 elif sources.kind[number] == DEALS:
                     count[CURSOR] = 0
                     step = NEXT_DEAL
@@ -482,31 +510,30 @@ def advance(
         elif step == NEXT_OF_STREAM:
             source = count[B_SOURCE]
             ceiling = sources.ceiling[source] if sources.ceiling[source] != 0.0 else 1.0
-            u = uniform(seed, replication, sources.key[source], common[ARRIVAL], st.numbers[source])
-            st.streams[source] += unit_exponential(u)
-            at = backward(maps, sources.rate_map[source], st.streams[source] / ceiling)
+            u = uniform(seed, replication, sources.key[source], common[ARRIVAL], numbers[source])
+            streams[source] += unit_exponential(u)
+            at = backward(maps, sources.rate_map[source], streams[source] / ceiling)
             if at < days:
-                put(count, times, orders, rings, now, now + max(0.0, at - now), 1, source * KINDS + STREAM_EVENT)
+                put(count, times, orders, payloads, rings, now, now + max(0.0, at - now), 1, source * KINDS + STREAM_EVENT)
             step = WAIT
         elif step == NEXT_OF_LIST:
             source = count[B_SOURCE]
-            if st.numbers[source] < sources.size[source]:
+            if numbers[source] < sources.size[source]:
                 count[B_THEN] = NEXT_OF_LIST
                 step = COME
             else:
                 step = WAIT
         elif step == COME:
             source = count[B_SOURCE]
-            key = child_key(sources.key[source], common[PROSPECT_OF], st.numbers[source])
-            st.numbers[source] += 1
+            key = child_key(sources.key[source], common[PROSPECT_OF], numbers[source])
+            numbers[source] += 1
             step = count[B_THEN]
             kept = True
             if sources.ceiling[source] != 0.0:
-                facts = st.candidate
+                facts = candidate
                 facts[SOURCE] = source
-                share = factor(
-                    effects, conditions, arrival_slot + source, facts, now, now, day_facts, stocks, st.stock
-                ) / sources.ceiling[source]  # fmt: skip
+                share = factor(effects, conditions, arrival_slot + source, facts, now, now, day_facts, stocks, stock)
+                share /= sources.ceiling[source]
                 kept = uniform(seed, replication, key, common[THINNED], 0) < share
             if kept:
                 count[B_KEY], count[B_PARENT], count[B_SAME], count[B_DEAL] = key, NOWHERE, 0, NOWHERE
@@ -536,7 +563,7 @@ def advance(
                 step = BORN
             else:
                 ints[p, ENDED] = 1
-                let_go(st, p)
+                let_go(count, ints, p)
                 step = WAIT
         elif step == BORN:
             source, parent, deal = count[B_SOURCE], count[B_PARENT], count[B_DEAL]
@@ -547,29 +574,30 @@ def advance(
             else:
                 q = count[SLOTS]
                 count[SLOTS] += 1
-            ints[q, :] = 0
-            ints[q, owners_at:children_at] = NOWHERE
+            for k in range(ints.shape[1]):
+                ints[q, k] = NOWHERE if owners_at <= k < children_at else 0
             ints[q, KEY] = count[B_KEY]
             ints[q, TIMER], ints[q, SERVING] = -1, NOWHERE
             floats[q, OWED] = clock[B_REWARD]
             floats[q, AGED] = 0.0
             facts = floats[q, FACTS_AT:]
+            for k in range(len(facts)):
+                facts[k] = math.nan if visited else 0.0
             if visited:
-                facts[:] = math.nan
                 facts[SOURCE], facts[STAGE], facts[MEMBER] = source, NOWHERE, NOWHERE
                 facts[VALUE] = facts[GENERATION] = facts[TOUCHES] = 0.0
                 ints[q, NUMBER] = NOWHERE
                 ints[q, PHASE] = VISIT_START
                 floats[q, SINCE] = now
             else:
-                facts[:] = 0.0
                 facts[SOURCE], facts[MEMBER] = source, NOWHERE
                 floats[q, SINCE] = now - (deals.age[deal] if deal != NOWHERE else 0.0)
                 if parent != NOWHERE:
                     facts[GENERATION] = floats[parent, FACTS_AT + GENERATION] + (1 - count[B_SAME])
                     if count[B_SAME]:
                         facts[MEMBER] = floats[parent, FACTS_AT + MEMBER]
-                        ints[q, owners_at:children_at] = ints[parent, owners_at:children_at]
+                        for k in range(owners_at, children_at):
+                            ints[q, k] = ints[parent, k]
                 for a in range(len(drawn.fact)):
                     place = drawn.fact[a]
                     known = math.nan
@@ -581,27 +609,27 @@ def advance(
                         facts[place] = known
                         continue
                     code = 0 if drawn.by[a] == NOWHERE else int(facts[drawn.by[a]])
-                    u = uniform(seed, replication, ints[q, KEY], drawn.purpose[a], 0)
-                    facts[place] = quantile(tables, drawn.case[drawn.case_start[a] + code], u)
-                    if place == VALUE:
+                    case = drawn.case[drawn.case_start[a] + code]
+                    facts[place] = sample(tables, case, seed, replication, ints[q, KEY], drawn.purpose[a], 0)
+                    if place == VALUE and acts[value_slot + 1] > acts[value_slot]:
                         facts[VALUE] *= factor(
-                            effects, conditions, value_slot, facts, floats[q, SINCE], now, day_facts, stocks, st.stock
+                            effects, conditions, value_slot, facts, floats[q, SINCE], now, day_facts, stocks, stock
                         )
                 ints[q, NUMBER] = count[PEOPLE]
                 count[PEOPLE] += 1
                 row = count[ROWS_PEOPLE]
                 count[ROWS_PEOPLE] = row + 1
-                st.people_i[row, 0] = ints[q, KEY]
-                st.people_i[row, 1] = source
-                st.people_i[row, 2] = ints[parent, NUMBER] if parent != NOWHERE else NOWHERE
-                st.people_i[row, 3] = int(facts[GENERATION])
-                st.people_i[row, 4] = deal
-                st.people_f[row, 0] = now
-                st.people_f[row, 1] = facts[VALUE]
+                people_i[row, 0] = ints[q, KEY]
+                people_i[row, 1] = source
+                people_i[row, 2] = ints[parent, NUMBER] if parent != NOWHERE else NOWHERE
+                people_i[row, 3] = int(facts[GENERATION])
+                people_i[row, 4] = deal
+                people_f[row, 0] = now
+                people_f[row, 1] = facts[VALUE]
                 for a in range(n_attributes):
-                    st.attributes[row, a] = facts[N_FACTS + a]
+                    attributes[row, a] = facts[N_FACTS + a]
                 pay(
-                    count, st.money_i, st.money_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source]
+                    count, money_i, money_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source]
                 )
                 ints[q, PHASE] = START
                 ints[q, EXIT] = sources.enters[source]
@@ -631,8 +659,8 @@ def advance(
                             return CHAIN_AT_ONCE
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
-                    let_go(st, parent)
-            put(count, times, orders, rings, now, now, 0, q * KINDS + STEP_EVENT)
+                    let_go(count, ints, parent)
+            put(count, times, orders, payloads, rings, now, now, 0, q * KINDS + STEP_EVENT)
             step = count[B_THEN]
 
         # --- the life of a prospect ---
@@ -656,20 +684,20 @@ def advance(
             facts = floats[p, FACTS_AT:]
             row = count[MOVES]
             count[MOVES] = row + 1
-            st.moves_i[row, 0] = ints[p, NUMBER]
-            st.moves_i[row, 1] = origin
-            st.moves_i[row, 2] = s
-            st.moves_i[row, 3] = cause
-            st.moves_i[row, 4] = int(facts[MEMBER])
-            st.moves_f[row] = now
-            st.stock[s] += 1.0
+            moves_i[row, 0] = ints[p, NUMBER]
+            moves_i[row, 1] = origin
+            moves_i[row, 2] = s
+            moves_i[row, 3] = cause
+            moves_i[row, 4] = int(facts[MEMBER])
+            moves_f[row] = now
+            stock[s] += 1.0
             if origin != NOWHERE:
-                st.stock[origin] -= 1.0
+                stock[origin] -= 1.0
             ints[p, PLACE] = s
             facts[STAGE] = s
             if s >= n_stages:
                 ints[p, ENDED] = 1
-                let_go(st, p)
+                let_go(count, ints, p)
                 step = WAIT
                 continue
             visit = ints[p, PER_SLOT + s]
@@ -684,18 +712,18 @@ def advance(
                 value = facts[VALUE]
                 if stages.books[s, 0] != 0.0 or stages.books[s, 1] != 0.0:
                     amount = stages.books[s, 0] + stages.books[s, 1] * value
-                    pay(count, st.money_i, st.money_f, now, who, s, BOOKED, amount)
+                    pay(count, money_i, money_f, now, who, s, BOOKED, amount)
                 if stages.cash[s, 0] != 0.0 or stages.cash[s, 1] != 0.0:
                     amount = stages.cash[s, 0] + stages.cash[s, 1] * value
-                    pay(count, st.money_i, st.money_f, now, who, s, PAID, amount)
+                    pay(count, money_i, money_f, now, who, s, PAID, amount)
                 if stages.cost[s, 0] != 0.0 or stages.cost[s, 1] != 0.0:
                     amount = stages.cost[s, 0] + stages.cost[s, 1] * value
-                    pay(count, st.money_i, st.money_f, now, who, s, STAGE_COST, amount)
+                    pay(count, money_i, money_f, now, who, s, STAGE_COST, amount)
                 if floats[p, OWED] != 0.0 and stages.customer[s]:
-                    pay(count, st.money_i, st.money_f, now, who, s, REWARD, floats[p, OWED])
+                    pay(count, money_i, money_f, now, who, s, REWARD, floats[p, OWED])
                     floats[p, OWED] = 0.0
                 if stages.route_start[s] < stages.route_start[s + 1]:
-                    look(facts, floats[p, SINCE], now, day_facts, stocks, st.stock)
+                    look(facts, floats[p, SINCE], now, day_facts, stocks, stock)
                     for r in range(stages.route_start[s], stages.route_start[s + 1]):
                         if holds(conditions, routes.predicate[r], facts):
                             ints[p, EXIT], ints[p, CAUSE] = routes.to[r], ROUTED
@@ -714,11 +742,13 @@ def advance(
             s, visit = ints[p, PLACE], ints[p, TURN]
             index = VISIT * visit + count[R_ROUND]
             key = ints[p, KEY]
-            amount = quantile(tables, referrals.number[rule], uniform(seed, replication, key, purposes.number[rule], index))
-            changed = amount * factor(
-                effects, conditions, referral_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now, day_facts, stocks,
-                st.stock,
-            )  # fmt: skip
+            amount = sample(tables, referrals.number[rule], seed, replication, key, purposes.number[rule], index)
+            changed = amount
+            if acts[referral_slot + s + 1] > acts[referral_slot + s]:
+                changed *= factor(
+                    effects, conditions, referral_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now, day_facts,
+                    stocks, stock,
+                )  # fmt: skip
             if changed != amount:
                 amount = rounded(changed, uniform(seed, replication, key, purposes.rounding[rule], index))
             many = int(amount)
@@ -730,22 +760,22 @@ def advance(
             for _ in range(many):
                 child = ints[p, children_at + rule]
                 ints[p, children_at + rule] = child + 1
-                u = uniform(seed, replication, key, purposes.child_after[rule], child)
-                at = entered + quantile(tables, referrals.after[rule], u)
+                at = entered + sample(
+                    tables, referrals.after[rule], seed, replication, key, purposes.child_after[rule], child
+                )
                 if at >= now:
                     if count[FREE_BRING] >= 0:
                         k = count[FREE_BRING]
-                        count[FREE_BRING] = st.brings[k, 4]
+                        count[FREE_BRING] = brings[k, 4]
                     else:
                         k = count[BRINGS]
                         count[BRINGS] += 1
-                    st.brings[k, 0], st.brings[k, 1], st.brings[k, 2], st.brings[k, 3] = p, rule, child, visit
+                    brings[k, 0], brings[k, 1], brings[k, 2], brings[k, 3] = p, rule, child, visit
                     ints[p, REFS] += 1
-                    put(count, times, orders, rings, now, now + (at - now), 1, k * KINDS + BRING_EVENT)
+                    put(count, times, orders, payloads, rings, now, now + (at - now), 1, k * KINDS + BRING_EVENT)
             over = referrals.every[rule] == NOWHERE
             if not over:
-                u = uniform(seed, replication, key, purposes.round[rule], index)
-                gap = quantile(tables, referrals.every[rule], u)
+                gap = sample(tables, referrals.every[rule], seed, replication, key, purposes.round[rule], index)
                 entered += gap
                 clock[R_ENTERED] = entered
                 count[R_ROUND] += 1
@@ -753,14 +783,14 @@ def advance(
                     over = True
                     if count[FREE_BRING] >= 0:
                         k = count[FREE_BRING]
-                        count[FREE_BRING] = st.brings[k, 4]
+                        count[FREE_BRING] = brings[k, 4]
                     else:
                         k = count[BRINGS]
                         count[BRINGS] += 1
-                    st.brings[k, 0], st.brings[k, 1], st.brings[k, 2], st.brings[k, 3] = p, rule, -1, visit
-                    st.rounds[k, 0], st.rounds[k, 1] = entered, count[R_ROUND]
+                    brings[k, 0], brings[k, 1], brings[k, 2], brings[k, 3] = p, rule, -1, visit
+                    rounds[k, 0], rounds[k, 1] = entered, count[R_ROUND]
                     ints[p, REFS] += 1
-                    put(count, times, orders, rings, now, now + (entered - now), 1, k * KINDS + BRING_EVENT)
+                    put(count, times, orders, payloads, rings, now, now + (entered - now), 1, k * KINDS + BRING_EVENT)
                 else:
                     count[R_FAST] = count[R_FAST] + 1 if gap < MINUTE else 0
                     if count[R_FAST] > bounds[0]:
@@ -785,18 +815,21 @@ def advance(
         elif step == TOUCHING:
             s = ints[p, PLACE]
             if stages.team[s] == NOWHERE:
-                pay(count, st.money_i, st.money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+                pay(count, money_i, money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
                 step = TOUCHED
             else:
                 until, late = floats[p, DEADLINE], OUT_OF_TIME
                 if stages.patience[s] != NOWHERE:
                     index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-                    u = uniform(seed, replication, ints[p, KEY], purposes.patience[s], index)
-                    patience = quantile(tables, stages.patience[s], u)
-                    end = now + patience * factor(
-                        effects, conditions, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now, day_facts,
-                        stocks, st.stock,
-                    )  # fmt: skip
+                    patience = sample(
+                        tables, stages.patience[s], seed, replication, ints[p, KEY], purposes.patience[s], index
+                    )
+                    if acts[patience_slot + s + 1] > acts[patience_slot + s]:
+                        patience *= factor(
+                            effects, conditions, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now,
+                            day_facts, stocks, stock,
+                        )  # fmt: skip
+                    end = now + patience
                     if end <= until:
                         until, late = end, GAVE_UP
                 floats[p, UNTIL], ints[p, LATE] = until, late
@@ -810,16 +843,16 @@ def advance(
             step = ASK
         elif step == ASK:
             t = count[TEAM]
-            team, queue = st.teams[t], st.queues[t]
-            if team[HEAD] == team[TAIL]:
-                team[HEAD] = team[TAIL] = len(queue) // 2
-            if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == st.fresh.shape[1]:
+            team, queue = crews[t], queues[t]
+            if (team[HEAD] == 0 or team[TAIL] == len(queue)) and 2 * (team[TAIL] - team[HEAD]) < len(queue):
+                centre(queue, team)
+            if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == fresh.shape[1]:
                 count[STEP], count[WHO] = step, p
                 return GROW
             facts = floats[p, FACTS_AT:]
             first, last = teams.first_start[t], teams.first_start[t + 1]
             if first < last:
-                look(facts, floats[p, SINCE], now, day_facts, stocks, st.stock)
+                look(facts, floats[p, SINCE], now, day_facts, stocks, stock)
             rank = 0
             while first + rank < last and not holds(conditions, teams.first[first + rank], facts):
                 rank += 1
@@ -844,24 +877,24 @@ def advance(
                     queue[j] = queue[j + 1]
                 queue[k - 1] = p
                 team[HEAD] = head - 1
-            st.fresh[t, team[FRESH]] = p
+            fresh[t, team[FRESH]] = p
             team[FRESH] += 1
             if team[CALLED] == 0:
                 team[CALLED] = 1
-                put(count, times, orders, rings, now, now, 2, t * KINDS + HAND_EVENT)
+                put(count, times, orders, payloads, rings, now, now, 2, t * KINDS + HAND_EVENT)
             step = WAIT
         elif step == QUIT:  # patience, or the time in the stage, is over
             t = stages.team[ints[p, PLACE]]
-            k = place_in(st.queues[t], st.teams[t, HEAD], st.teams[t, TAIL], ints, floats, p)
-            take_out(st.queues[t], st.teams[t], k)
+            k = place_in(queues[t], crews[t, HEAD], crews[t, TAIL], ints, floats, p)
+            take_out(queues[t], crews[t], k)
             ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], -1
-            put(count, times, orders, rings, now, now, 1, p * KINDS + STEP_EVENT)
+            put(count, times, orders, payloads, rings, now, now, 1, p * KINDS + STEP_EVENT)
             step = WAIT
         elif step == READY:
             s = ints[p, PLACE]
             t = stages.team[s]
             if ints[p, OUTCOME] != SERVED:
-                note_task(st, p, t, math.nan, math.nan, now)
+                note_task(count, tasks_i, tasks_f, ints, floats, p, t, math.nan, math.nan, now)
                 gave_up = ints[p, OUTCOME] == GAVE_UP
                 ints[p, EXIT] = stages.gives_up[s] if gave_up else stages.limit_to[s]
                 ints[p, CAUSE] = RENEGED if gave_up else LIMITED
@@ -876,40 +909,43 @@ def advance(
             if teams.owned[t] and members.leaves[ints[p, owners_at + t]] <= now:
                 ints[p, owners_at + t] = member
             index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-            u = uniform(seed, replication, ints[p, KEY], purposes.effort[s], index)
-            clock[HOURS] = quantile(tables, stages.effort[s], u)
-            clock[HOURS] *= factor(
-                effects, conditions, effort_slot + s, facts, floats[p, SINCE], now, day_facts, stocks, st.stock
+            clock[HOURS] = sample(
+                tables, stages.effort[s], seed, replication, ints[p, KEY], purposes.effort[s], index
             )
-            pay(count, st.money_i, st.money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+            if acts[effort_slot + s + 1] > acts[effort_slot + s]:
+                clock[HOURS] *= factor(
+                    effects, conditions, effort_slot + s, facts, floats[p, SINCE], now, day_facts, stocks, stock
+                )
+            pay(count, money_i, money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
             count[TEAM] = t
             step = WORK
         elif step == VISIT_READY:
             source = int(floats[p, FACTS_AT + SOURCE])
-            u = uniform(seed, replication, ints[p, KEY], common[EFFORT_OF], 0)
-            clock[HOURS] = quantile(tables, sources.effort[source], u)
+            clock[HOURS] = sample(
+                tables, sources.effort[source], seed, replication, ints[p, KEY], common[EFFORT_OF], 0
+            )
             count[TEAM] = sources.team[source]
             step = WORK
         elif step == WORK:
             took = work_end(maps, members.work_map[ints[p, SERVING]], now, clock[HOURS]) - now
-            note_task(st, p, count[TEAM], now, now + took, math.nan)
+            note_task(count, tasks_i, tasks_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             ints[p, PHASE] = WORKED
-            put(count, times, orders, rings, now, now + took, 1, p * KINDS + STEP_EVENT)
+            put(count, times, orders, payloads, rings, now, now + took, 1, p * KINDS + STEP_EVENT)
             step = WAIT
         elif step == WORKED:
             is_visit = ints[p, NUMBER] == NOWHERE
             source = int(floats[p, FACTS_AT + SOURCE])
             t = sources.team[source] if is_visit else stages.team[ints[p, PLACE]]
-            team = st.teams[t]
-            st.free[teams.member_start[t] + team[IDLE]] = ints[p, SERVING]
+            team = crews[t]
+            idle_members[teams.member_start[t] + team[IDLE]] = ints[p, SERVING]
             team[IDLE] += 1
             if team[HEAD] < team[TAIL] and team[CALLED] == 0:
                 team[CALLED] = 1
-                put(count, times, orders, rings, now, now, 2, t * KINDS + HAND_EVENT)
+                put(count, times, orders, payloads, rings, now, now, 2, t * KINDS + HAND_EVENT)
             step = TOUCHED
             if is_visit:
-                u = uniform(seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
-                count[FOUND], count[CURSOR] = int(quantile(tables, sources.yields[source], u)), 0
+                found = sample(tables, sources.yields[source], seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
+                count[FOUND], count[CURSOR] = int(found), 0
                 step = NEXT_FOUND
         elif step == TOUCHED:
             s, visit, touch, deadline = ints[p, PLACE], ints[p, TURN], ints[p, TOUCH], floats[p, DEADLINE]
@@ -919,14 +955,15 @@ def advance(
                 ints[p, EXIT], ints[p, CAUSE] = stages.limit_to[s], LIMITED
                 step = LEAVE
             elif touch < stages.touches[s] - 1:
-                u = uniform(seed, replication, ints[p, KEY], purposes.every[s], VISIT * visit + touch)
-                gap = quantile(tables, stages.every[s], u)
+                gap = sample(
+                    tables, stages.every[s], seed, replication, ints[p, KEY], purposes.every[s], VISIT * visit + touch
+                )
                 if now + gap > deadline:
                     ints[p, PHASE] = LIMIT_OVER
-                    put(count, times, orders, rings, now, now + (deadline - now), 1, p * KINDS + STEP_EVENT)
+                    put(count, times, orders, payloads, rings, now, now + (deadline - now), 1, p * KINDS + STEP_EVENT)
                 else:
                     ints[p, PHASE] = GAP_OVER
-                    put(count, times, orders, rings, now, now + gap, 1, p * KINDS + STEP_EVENT)
+                    put(count, times, orders, payloads, rings, now, now + gap, 1, p * KINDS + STEP_EVENT)
             else:
                 step = CHOOSE
         elif step == GAP_OVER:
@@ -943,41 +980,46 @@ def advance(
             if t != NOWHERE and teams.member_start[t] <= member < teams.member_start[t + 1]:
                 skill = members.skill[member]
             for e in range(first, last):
-                weight = exits.chance[e] * factor(
-                    effects, conditions, e, facts, since, now, day_facts, stocks, st.stock
-                )  # fmt: skip
+                weight = exits.chance[e]
+                if acts[e + 1] > acts[e]:
+                    weight *= factor(effects, conditions, e, facts, since, now, day_facts, stocks, stock)
                 if exits.forward[e]:
                     weight *= skill
                 if age != 0.0 and exits.to[e] != NOWHERE:
-                    stretch = factor(
-                        effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, st.stock
-                    )  # fmt: skip
+                    stretch = 1.0
+                    if acts[n_exits + e + 1] > acts[n_exits + e]:
+                        stretch = factor(effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, stock)
                     weight *= survival(tables, exits.after[e], age / stretch) if stretch > 0.0 else 0.0
-                st.weights[e - first] = weight
-            u = uniform(seed, replication, ints[p, KEY], purposes.choice[s], visit)
-            k = choose(st.weights[: last - first], u)
+                weights[e - first] = weight
+            if last - first == 1:
+                k = 0 if weights[0] > 0.0 else -1
+            else:
+                u = uniform(seed, replication, ints[p, KEY], purposes.choice[s], visit)
+                k = choose(weights[: last - first], u)
             wait = math.inf
             if k >= 0 and exits.to[first + k] != NOWHERE:
                 e = first + k
                 ints[p, EXIT] = e
-                u = uniform(seed, replication, ints[p, KEY], purposes.after[e], visit)
-                stretch = factor(
-                    effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, st.stock
-                )  # fmt: skip
+                stretch = 1.0
+                if acts[n_exits + e + 1] > acts[n_exits + e]:
+                    stretch = factor(effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, stock)
                 if age != 0.0:
+                    u = uniform(seed, replication, ints[p, KEY], purposes.after[e], visit)
                     wait = max(0.0, quantile_beyond(tables, exits.after[e], age / stretch, u) * stretch - age)
                 else:
-                    wait = quantile(tables, exits.after[e], u) * stretch
+                    wait = stretch * sample(
+                        tables, exits.after[e], seed, replication, ints[p, KEY], purposes.after[e], visit
+                    )
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 ints[p, PHASE] = EXIT_OVER
-                put(count, times, orders, rings, now, now + wait, 1, p * KINDS + STEP_EVENT)
+                put(count, times, orders, payloads, rings, now, now + wait, 1, p * KINDS + STEP_EVENT)
             elif deadline < math.inf:
                 ints[p, PHASE] = LIMIT_OVER
-                put(count, times, orders, rings, now, now + max(0.0, deadline - now), 1, p * KINDS + STEP_EVENT)
+                put(count, times, orders, payloads, rings, now, now + max(0.0, deadline - now), 1, p * KINDS + STEP_EVENT)
             else:  # stays for ever
                 ints[p, ENDED] = 1
-                let_go(st, p)
+                let_go(count, ints, p)
         elif step == EXIT_OVER:
             e = ints[p, EXIT]
             for k in range(exits.set_start[e], exits.set_start[e + 1]):
@@ -988,7 +1030,7 @@ def advance(
         # --- a team hands out work ---
         else:
             t = count[TEAM]
-            team, queue = st.teams[t], st.queues[t]
+            team, queue = crews[t], queues[t]
             base, idle = teams.member_start[t], team[IDLE]
             many = team[FRESH] + idle
             if many + 2 > count[NEED] and many > MARGIN // 2:
@@ -1003,14 +1045,14 @@ def advance(
                 for m in range(base, teams.member_start[t + 1]):
                     some_only = some_only or members.only[m] != NOWHERE
                 for k in range(idle):
-                    m = st.free[base + k]
+                    m = idle_members[base + k]
                     work_map = members.work_map[m]
-                    if st.stamps[work_map] != count[STAMP]:
-                        st.stamps[work_map] = count[STAMP]
-                        st.opens[work_map] = opening(maps, work_map, now)
-                    at = st.opens[work_map] if st.opens[work_map] < members.leaves[m] else math.inf
+                    if stamps[work_map] != count[STAMP]:
+                        stamps[work_map] = count[STAMP]
+                        opens[work_map] = opening(maps, work_map, now)
+                    at = opens[work_map] if opens[work_map] < members.leaves[m] else math.inf
                     if at == now:
-                        st.able[n_able] = m
+                        able[n_able] = m
                         n_able += 1
                     elif at > now:
                         change = min(change, at)
@@ -1022,14 +1064,14 @@ def advance(
                     found = NOWHERE
                     if owner != NOWHERE and members.leaves[owner] > now:
                         for j in range(n_able):
-                            if st.able[j] == owner:
+                            if able[j] == owner:
                                 found = j
                     elif not some_only:
                         found = 0
                     else:
-                        look(facts, floats[q, SINCE], now, day_facts, stocks, st.stock)
+                        look(facts, floats[q, SINCE], now, day_facts, stocks, stock)
                         for j in range(n_able):
-                            only = members.only[st.able[j]]
+                            only = members.only[able[j]]
                             if only == NOWHERE or holds(conditions, only, facts):
                                 found = j
                                 break
@@ -1038,31 +1080,31 @@ def advance(
                         continue
                     if take_out(queue, team, k):
                         k += 1
-                    member = st.able[found]
+                    member = able[found]
                     n_able -= 1
                     for j in range(found, n_able):
-                        st.able[j] = st.able[j + 1]
+                        able[j] = able[j + 1]
                     j = base
-                    while st.free[j] != member:
+                    while idle_members[j] != member:
                         j += 1
                     team[IDLE] -= 1
                     for i in range(j, base + team[IDLE]):
-                        st.free[i] = st.free[i + 1]
+                        idle_members[i] = idle_members[i + 1]
                     ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
-                    put(count, times, orders, rings, now, now, 1, q * KINDS + STEP_EVENT)
+                    put(count, times, orders, payloads, rings, now, now, 1, q * KINDS + STEP_EVENT)
             for k in range(team[FRESH]):
-                q = st.fresh[t, k]
+                q = fresh[t, k]
                 until = floats[q, UNTIL]
                 if ints[q, OUTCOME] == STILL_WAITING and until < math.inf:
                     at = now + max(0.0, until - now)
-                    ints[q, TIMER] = put(count, times, orders, rings, now, at, 3, q * KINDS + RUNOUT_EVENT)
+                    ints[q, TIMER] = put(count, times, orders, payloads, rings, now, at, 3, q * KINDS + RUNOUT_EVENT)
             team[FRESH] = 0
             if team[HEAD] < team[TAIL]:
                 if teams.owned[t]:
                     for m in range(base, teams.member_start[t + 1]):
                         if members.leaves[m] > now:
                             change = min(change, members.leaves[m])
-                if change < math.inf and not now < st.wakes[t] <= change:
-                    st.wakes[t] = change
-                    put(count, times, orders, rings, now, now + (change - now), 1, t * KINDS + WAKE_EVENT)
+                if change < math.inf and not now < wakes[t] <= change:
+                    wakes[t] = change
+                    put(count, times, orders, payloads, rings, now, now + (change - now), 1, t * KINDS + WAKE_EVENT)
             step = WAIT
