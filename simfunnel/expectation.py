@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simfunnel.numerics import Floats, forward, quantile, survival
 from simfunnel.engines.bounds import MAX_REFERRED
+from simfunnel.numerics import Floats, forward, quantile, survival
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec
 
@@ -39,10 +39,10 @@ class Load:
 class Expectation:
     """What to expect; within the horizon unless said.
 
-    `arrivals` by source (referred prospects included), `planned` visits of each worked source, `entries` by stage, `loads` by team; `visits` (sources, stages)
-    of one prospect in the end (infinity where one goes round for ever), `brought` (sources, sources): prospects of the
-    column's source that one of the row's brings, and `growth`, the factor by which a generation of referred prospects
-    exceeds the one before (the spectral radius of `brought`).
+    `arrivals` by source (referred prospects included), `planned` visits of each worked source, `entries` by stage,
+    `loads` by team; `visits` (sources, stages) of one prospect in the end (infinity where one goes round for ever),
+    `brought` (sources, sources): prospects of the column's source that one of the row's brings, and `growth`, the
+    factor by which a generation of referred prospects exceeds the one before (the spectral radius of `brought`).
     """
 
     arrivals: dict[str, float]

@@ -13,9 +13,11 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,27 +28,49 @@ Word = np.uint64
 """A 32-bit word, kept in 64 bits so that products do not overflow."""
 
 
-def _use_a_writable_cache() -> None:
-    """Send numba's cache to the temporary folder where neither the package nor the home can be written."""
-    home = Path.home()
-    if "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parent, os.W_OK) or os.access(home, os.W_OK):
-        return
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"simfunnel-numba-{os.getuid()}")
+def cache_folder() -> Path:
+    """Where compiled functions are kept: beside the package, or else in the home, or else in the temporary folder.
+
+    Its name holds a digest of the files with compiled functions, for numba notices only that a function's own file was
+    edited, not that of a function which it calls.
+    """
+    package = Path(__file__).parent
+    sources = (Path(__file__), package / "engines" / "kernel.py")
+    digest = blake2b(b"".join(source.read_bytes() for source in sources), digest_size=6).hexdigest()
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    for base in (package / "__pycache__", Path.home() / ".cache", Path(tempfile.gettempdir()) / f"simfunnel-{user}"):
+        folder = base / f"simfunnel-compiled-{digest}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="simfunnel-compiled-"))
 
 
-_use_a_writable_cache()
+_CACHE = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
 
-import numba  # noqa: E402  (it reads the cache's place when it is imported)
+
+def _njit(function: FunctionT, **options: bool) -> FunctionT:
+    """Compile with numba and keep the result on disk; no counting of references, for nothing is allocated."""
+    config: Any = numba.config
+    compiler: Any = numba.njit
+    before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
+    try:
+        return cast("FunctionT", compiler(cache=True, _nrt=False, **options)(function))
+    finally:
+        config.CACHE_DIR = before
 
 
 def compiled(function: FunctionT) -> FunctionT:
-    """Compile a function with numba and keep the result on disk; the type stays the function's own."""
-    return cast("FunctionT", numba.njit(cache=True, _nrt=False)(function))
+    """Compile a function and keep the result on disk; the type stays the function's own."""
+    return _njit(function)
 
 
 def inner(function: FunctionT) -> FunctionT:
     """Compile a function that only compiled ones call, which saves the making of a way in from Python."""
-    return cast("FunctionT", numba.njit(cache=True, no_cpython_wrapper=True, _nrt=False)(function))
+    return _njit(function, no_cpython_wrapper=True)
 
 
 @inner
@@ -342,8 +366,8 @@ class Effects(NamedTuple):
     """What multiplies what, packed: the effects on slot s are slot_start[s] .. slot_start[s + 1].
 
     Effect e multiplies by factor[e] when predicate e of its `Conditions` holds; where power[e] >= 0 to the power of
-    that fact in steps of step[e], but never beyond least[e] and most[e]; and fading back to 1 from the time since[e] on,
-    its logarithm halving every half_life[e] days.
+    that fact in steps of step[e], but never beyond least[e] and most[e]; and fading back to 1 from the time since[e]
+    on, its logarithm halving every half_life[e] days.
     """
 
     slot_start: Ints
@@ -398,4 +422,4 @@ def choose(weights: Floats, u: float) -> int:
 @compiled
 def rounded(amount: float, u: float) -> int:
     """A whole number near an amount, up or down by chance, so that its mean is the amount."""
-    return int(math.floor(amount + u))
+    return math.floor(amount + u)

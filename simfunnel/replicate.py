@@ -294,8 +294,8 @@ def run(
     """Run replications 0 .. replications - 1 of a scenario and measure them.
 
     Interrupted from the keyboard, it returns those that are done (at least one), and raises KeyboardInterrupt where
-    none is. Raises InputError for arguments that can't be, RunError where the model can't go on: as RunStoppedError, which
-    holds the replications that are done, where there are any.
+    none is. Raises InputError for arguments that can't be, RunError where the model can't go on: as RunStoppedError,
+    which holds the replications that are done, where there are any.
     """
     if not 1 <= replications <= 1_000_000:
         raise InputError(f"replications must be 1 to 1,000,000, not {replications}")

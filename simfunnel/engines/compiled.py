@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
+from simfunnel.errors import RunError
 from simfunnel.numerics import Floats, Ints
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
 
+ArrayT = TypeVar("ArrayT", Ints, Floats)
 CHUNK = 1 << 16  # rows of records that are taken away at once
 SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
@@ -37,9 +40,11 @@ def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
         raise ValueError("a rule in Python needs the other engine")
     state = _begin(plan)
     most = np.array([bounds.MAX_MOVES, bounds.MAX_AT_ONCE, bounds.MAX_REFERRED, bounds.CHAINED], dtype=np.float64)
+    stock = np.zeros(len(plan.place_names))
+    world = kernel.World(plan.effects, plan.conditions, plan.day_facts, plan.stocks, stock)
     parts = (
-        plan.tables, plan.maps, plan.conditions, plan.effects, plan.day_facts, plan.stocks, plan.drawn, plan.sources,
-        plan.deals, plan.stages, plan.exits, plan.routes, plan.referrals, plan.teams, plan.members, plan.purposes,
+        plan.tables, plan.maps, world, plan.drawn, plan.sources, plan.deals, plan.stages, plan.exits, plan.routes,
+        plan.referrals, plan.teams, plan.members, plan.purposes,
     )  # fmt: skip
     while True:
         why = kernel.advance(seed, replication, plan.days, most, _COMMON, *parts, state)
@@ -50,27 +55,26 @@ def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
         elif why == kernel.DONE:
             break
         else:
-            _stop(plan, why, int(state.count[kernel.ERROR_AT]))
+            raise _fault(plan, why, int(state.agenda.counts[kernel.ERROR_AT]))
     for team in range(len(plan.team_names)):
         head, tail = state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL]
         for k in range(head, tail):
-            kernel.note_task(
-                state.count, state.tasks_i, state.tasks_f, state.ints, state.floats, int(state.queues[team, k]), team,
-                math.nan, math.nan, math.nan,
-            )  # fmt: skip
-            if state.count[kernel.TASKS] == CHUNK:
+            rows = (state.agenda.counts, state.tasks_i, state.tasks_f, state.ints, state.floats)
+            kernel.note_task(*rows, int(state.queues[team, k]), team, math.nan, math.nan, math.nan)
+            if state.agenda.counts[kernel.TASKS] == CHUNK:
                 yield _taken(state)
     yield _taken(state)
 
 
-def _stop(plan: Plan, why: int, at: int) -> None:
+def _fault(plan: Plan, why: int, at: int) -> RunError:
+    """Why the model can't go on."""
     if why == kernel.CIRCLE:
-        raise bounds.circle(plan.place_names[at])
+        return bounds.circle(plan.place_names[at])
     if why == kernel.ENDLESS_ROUNDS:
-        raise bounds.endless_rounds(plan.place_names[at])
+        return bounds.endless_rounds(plan.place_names[at])
     if why == kernel.CHAIN_AT_ONCE:
-        raise bounds.chain_at_once(plan.source_names[at])
-    raise bounds.chain_without_end(plan.source_names[at])
+        return bounds.chain_at_once(plan.source_names[at])
+    return bounds.chain_without_end(plan.source_names[at])
 
 
 # --- room -------------------------------------------------------------------------------------------------------------
@@ -87,14 +91,16 @@ def _begin(plan: Plan) -> kernel.State:
     candidate[[VALUE, GENERATION, TOUCHES]] = 0.0
     n_maps, n_members = len(plan.maps.start), len(plan.member_names)
     state = kernel.State(
-        count=np.zeros(kernel.COUNTS, dtype=np.int64),
+        agenda=kernel.Agenda(
+            counts=np.zeros(kernel.COUNTS, dtype=np.int64),
+            times=np.zeros(EVENTS),
+            orders=np.zeros(EVENTS, dtype=np.int64),
+            payloads=np.zeros(EVENTS, dtype=np.int64),
+            rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
+        ),
         clock=np.zeros(kernel.CLOCKS),
         ints=np.zeros((SLOTS, kernel.PER_SLOT + n_stages + n_teams + n_rules), dtype=np.int64),
         floats=np.zeros((SLOTS, kernel.FACTS_AT + plan.n_facts)),
-        times=np.zeros(EVENTS),
-        orders=np.zeros(EVENTS, dtype=np.int64),
-        payloads=np.zeros(EVENTS, dtype=np.int64),
-        rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
         brings=np.zeros((WAITING, 5), dtype=np.int64),
         rounds=np.zeros((WAITING, 2)),
         streams=np.zeros(len(plan.source_names)),
@@ -107,7 +113,6 @@ def _begin(plan: Plan) -> kernel.State:
         able=np.zeros(n_members, dtype=np.int64),
         opens=np.zeros(n_maps),
         stamps=np.zeros(n_maps, dtype=np.int64),
-        stock=np.zeros(len(plan.place_names)),
         candidate=candidate,
         weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
         people_i=np.zeros((CHUNK, 5), dtype=np.int64),
@@ -120,41 +125,44 @@ def _begin(plan: Plan) -> kernel.State:
         money_i=np.zeros((CHUNK, 3), dtype=np.int64),
         money_f=np.zeros((CHUNK, 2)),
     )
-    state.count[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
+    state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
     for source, kind in enumerate(plan.sources.kind.tolist()):
         if kind in (RATE, LIST, DEALS):
-            what = source * kernel.KINDS + kernel.SOURCE_EVENT
-            kernel.put(state.count, state.times, state.orders, state.payloads, state.rings, 0.0, 0.0, 0, what)
+            kernel.put(state.agenda, 0.0, 0.0, 0, source * kernel.KINDS + kernel.SOURCE_EVENT)
     return state
 
 
 def _with_more_room(state: kernel.State) -> kernel.State:
     """The same state with room for the next step in whatever was short of it."""
-    count = state.count
+    agenda, count = state.agenda, state.agenda.counts
     room = 2 * (kernel.MARGIN + int(count[kernel.NEED]))
-    tails = count[kernel.RING_TAIL : kernel.RING_TAIL + 3]
-    changed: dict[str, Ints | Floats] = {}
-    if count[kernel.HEAP] + room >= len(state.times):
-        changed |= {name: _longer(getattr(state, name), room) for name in ("times", "orders", "payloads")}
-    if tails.max() + room > state.rings.shape[1]:
-        changed["rings"] = _longer(state.rings, room, axis=1)
+    if count[kernel.HEAP] + room >= len(agenda.times):
+        times, orders, payloads = (
+            _longer(agenda.times, room),
+            _longer(agenda.orders, room),
+            _longer(agenda.payloads, room),
+        )
+        agenda = agenda._replace(times=times, orders=orders, payloads=payloads)
+    if count[kernel.RING_TAIL : kernel.RING_TAIL + 3].max() + room > agenda.rings.shape[1]:
+        agenda = agenda._replace(rings=_longer(agenda.rings, room, axis=1))
+    state = state._replace(agenda=agenda)
     if count[kernel.SLOTS] + 2 > len(state.ints):
-        changed |= {name: _longer(getattr(state, name), room) for name in ("ints", "floats")}
+        state = state._replace(ints=_longer(state.ints, room), floats=_longer(state.floats, room))
     if count[kernel.BRINGS] + room > len(state.brings):
-        changed |= {name: _longer(getattr(state, name), room) for name in ("brings", "rounds")}
+        state = state._replace(brings=_longer(state.brings, room), rounds=_longer(state.rounds, room))
     heads, ends = state.teams[:, kernel.HEAD], state.teams[:, kernel.TAIL]
     if len(heads) and (heads.min() == 0 or ends.max() == state.queues.shape[1]):
-        changed["queues"] = _centred(state)
+        state = state._replace(queues=_centred(state))
     if len(heads) and state.teams[:, kernel.FRESH].max() == state.fresh.shape[1]:
-        changed["fresh"] = _longer(state.fresh, 0, axis=1)
-    return state._replace(**changed)
+        state = state._replace(fresh=_longer(state.fresh, 0, axis=1))
+    return state
 
 
-def _longer(array: Ints | Floats, room: int, *, axis: int = 0) -> Ints | Floats:
+def _longer(array: ArrayT, room: int, *, axis: int = 0) -> ArrayT:
     """An array of twice the length or more, the old one at its beginning."""
     shape = list(array.shape)
     shape[axis] += room
-    return np.concatenate([array, np.zeros(shape, dtype=array.dtype)], axis=axis)
+    return cast("ArrayT", np.concatenate([array, np.zeros(shape, dtype=array.dtype)], axis=axis))
 
 
 def _centred(state: kernel.State) -> Ints:
@@ -175,7 +183,7 @@ def _centred(state: kernel.State) -> Ints:
 
 def _taken(state: kernel.State) -> Records:
     """The rows that have gathered, as records of their own; the state begins to gather anew."""
-    count = state.count
+    count = state.agenda.counts
     people, moves, tasks, money = (
         int(count[k]) for k in (kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY)
     )
@@ -194,7 +202,7 @@ def _taken(state: kernel.State) -> Records:
 def joined(parts: list[Records]) -> Records:
     """One replication's records from its chunks."""
 
-    def whole(name: str) -> list[Ints | Floats]:
+    def whole(name: str) -> list[Any]:
         tables = [vars(getattr(part, name)) for part in parts]
         return [np.concatenate([table[column] for table in tables]) for column in tables[0]]
 

@@ -1,17 +1,18 @@
 """The compiled engine's loop: the meaning of `simpy_engine`, step by step, over arrays.
 
-Every prospect is a row of `ints` and one of `floats` (a slot, used again when it has left for good). An event is a time, an
-order within its instant, and a payload. One step at a time is done, each with room for what it may add; where room is
-short the loop returns and the caller makes more. What SimPy would schedule is scheduled here in the same order, so that
-ties are broken alike.
+Every prospect is a row of `ints` and one of `floats` (a slot, used again when it has left for good). An event is a
+time, an order within its instant, and a payload. One step at a time is done, each with room for what it may add; where
+room is short the loop returns and the caller makes more. What SimPy would schedule is scheduled here in the same order,
+so that ties are broken alike.
+
+It is one long function on purpose: numba compiles a step that stands once, in one loop, in a fraction of the time that
+it takes for many functions which hand these arrays to each other, and it runs faster.
 """
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
-
-import numpy as np
 
 from simfunnel.engines.prospects import (
     AGE,
@@ -115,7 +116,8 @@ KINDS = 16
 # Steps: first those before which there must be room, then those that follow one of them within the room that it had.
 (
     WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, LEAVE, REFER, HAND_OUT, ENTER, START, BEGIN,
-    TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED, QUIT,
+    TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED,
+    QUIT,
 ) = range(26)  # fmt: skip
 
 # Why the loop returns.
@@ -132,17 +134,33 @@ MARGIN = 16  # rows that one step may add to the records; events that it may sch
 FIRST_ORDER = 1 << 58
 
 
+class Agenda(NamedTuple):
+    """What is to happen: a heap of events (time, order in the instant, payload), and rings for this very instant."""
+
+    counts: Ints
+    times: Floats
+    orders: Ints
+    payloads: Ints
+    rings: Ints  # (3, room, 2): by urgency: order and payload
+
+
+class World(NamedTuple):
+    """What effects and conditions look at besides a prospect."""
+
+    effects: Effects
+    conditions: Conditions
+    day_facts: Floats
+    stocks: Ints
+    stock: Floats
+
+
 class State(NamedTuple):
     """All that changes while a replication runs."""
 
-    count: Ints
+    agenda: Agenda
     clock: Floats
     ints: Ints  # (slots, columns)
     floats: Floats
-    times: Floats  # the heap of events: time, order within the instant, payload
-    orders: Ints
-    payloads: Ints
-    rings: Ints  # (3, room, 2): events of this very instant by urgency: order and payload
     brings: Ints  # (room, 5): prospects and rounds to come: parent, rule, child or -1, visit, next free
     rounds: Floats  # (room, 2): of rounds to come: since when, and which one
     streams: Floats  # (sources,): the cumulative rate at the last arrival
@@ -155,7 +173,6 @@ class State(NamedTuple):
     able: Ints
     opens: Floats  # by map: when it next opens, as of the stamp
     stamps: Ints
-    stock: Floats
     candidate: Floats  # facts of one of whom nothing is known
     weights: Floats
     people_i: Ints
@@ -170,11 +187,10 @@ class State(NamedTuple):
 
 
 @compiled
-def put(
-    count: Ints, times: Floats, orders: Ints, payloads: Ints, rings: Ints, now: float, time: float, urgency: int, what: int
-) -> int:
+def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int:
     """Schedule an event; returns its order."""
-    order = urgency * FIRST_ORDER + count[SEQUENCE]
+    count, times, orders, payloads, rings = agenda.counts, agenda.times, agenda.orders, agenda.payloads, agenda.rings
+    order = int(urgency * FIRST_ORDER + count[SEQUENCE])
     count[SEQUENCE] += 1
     if time == now and urgency < 3:
         tail = count[RING_TAIL + urgency]
@@ -195,8 +211,9 @@ def put(
 
 
 @inner
-def drop_first(count: Ints, times: Floats, orders: Ints, payloads: Ints) -> None:
+def drop_first(agenda: Agenda) -> None:
     """Take the first event off the heap: the hole sinks to the bottom, where the last event rises from it."""
+    count, times, orders, payloads = agenda.counts, agenda.times, agenda.orders, agenda.payloads
     n = count[HEAP] - 1
     count[HEAP] = n
     i, child = 0, 1
@@ -225,37 +242,29 @@ def sample(tables: Tables, d: int, seed: int, replication: int, key: int, purpos
 
 
 @inner
-def look(facts: Floats, since: float, now: float, day_facts: Floats, stocks: Ints, stock: Floats) -> None:
+def look(world: World, facts: Floats, since: float, now: float) -> None:
     """Bring up to date the facts that change with time."""
     facts[AGE] = now - since
     facts[DATE] = now
     day = int(now)
     for k in range(4):
-        facts[DAY_FACTS + k] = day_facts[day, k]
-    first = len(facts) - len(stocks)
-    for k in range(len(stocks)):
-        facts[first + k] = stock[stocks[k]]
+        facts[DAY_FACTS + k] = world.day_facts[day, k]
+    first = len(facts) - len(world.stocks)
+    for k in range(len(world.stocks)):
+        facts[first + k] = world.stock[world.stocks[k]]
 
 
 @inner
-def factor(
-    effects: Effects,
-    conditions: Conditions,
-    slot: int,
-    facts: Floats,
-    since: float,
-    now: float,
-    day_facts: Floats,
-    stocks: Ints,
-    stock: Floats,
-) -> float:
+def factor(world: World, slot: int, facts: Floats, since: float, now: float) -> float:
     """The product of the effects that apply to this prospect now; to be asked only where there are any."""
-    look(facts, since, now, day_facts, stocks, stock)
-    return effect(effects, conditions, slot, facts, now)
+    look(world, facts, since, now)
+    return effect(world.effects, world.conditions, slot, facts, now)
 
 
 @inner
-def pay(count: Ints, money_i: Ints, money_f: Floats, now: float, number: int, stage: int, kind: int, amount: float) -> None:
+def pay(
+    count: Ints, money_i: Ints, money_f: Floats, now: float, number: int, stage: int, kind: int, amount: float
+) -> None:
     """Note an amount, if there is any."""
     if amount != 0.0:
         row = count[MONEY]
@@ -361,10 +370,7 @@ def advance(
     common: Ints,
     tables: Tables,
     maps: Maps,
-    conditions: Conditions,
-    effects: Effects,
-    day_facts: Floats,
-    stocks: Ints,
+    world: World,
     drawn: DrawnTable,
     sources: SourceTable,
     deals: DealTable,
@@ -379,14 +385,14 @@ def advance(
 ) -> int:
     """Go on until the horizon, or until the caller must make room or has a full load of records to take away."""
     able, attributes, brings, candidate = st.able, st.attributes, st.brings, st.candidate
-    clock, count, floats, idle_members = st.clock, st.count, st.floats, st.free
+    agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
+    count, times, orders, payloads, rings = agenda.counts, agenda.times, agenda.orders, agenda.payloads, agenda.rings
     fresh, ints, money_f, money_i = st.fresh, st.ints, st.money_f, st.money_i
     moves_f, moves_i, numbers, opens = st.moves_f, st.moves_i, st.numbers, st.opens
-    orders, payloads, people_f, people_i, queues = st.orders, st.payloads, st.people_f, st.people_i, st.queues
-    rings, rounds, stamps, stock = st.rings, st.rounds, st.stamps, st.stock
-    streams, tasks_f, tasks_i, crews, times = st.streams, st.tasks_f, st.tasks_i, st.teams, st.times
+    people_f, people_i, queues, rounds, stamps = st.people_f, st.people_i, st.queues, st.rounds, st.stamps
+    stock, streams, tasks_f, tasks_i, crews = world.stock, st.streams, st.tasks_f, st.tasks_i, st.teams
     wakes, weights = st.wakes, st.weights
-    acts = effects.slot_start
+    acts, conditions = world.effects.slot_start, world.conditions
     n_stages, n_exits, n_sources, n_teams = len(stages.team), len(exits.to), len(sources.kind), len(teams.order)
     n_attributes = attributes.shape[1]
     owners_at = PER_SLOT + n_stages
@@ -423,9 +429,9 @@ def advance(
         # --- the next event ---
         if step == WAIT:
             urgency = 3
-            for u in range(3):
-                if count[RING_HEAD + u] < count[RING_TAIL + u]:
-                    urgency = u
+            for ring in range(3):
+                if count[RING_HEAD + ring] < count[RING_TAIL + ring]:
+                    urgency = ring
                     break
             from_heap = urgency == 3
             if not from_heap and count[HEAP] > 0 and times[0] == now:
@@ -437,7 +443,7 @@ def advance(
                 now = times[0]
                 clock[NOW] = now
                 order, what = orders[0], payloads[0]
-                drop_first(count, times, orders, payloads)
+                drop_first(agenda)
             else:
                 head = count[RING_HEAD + urgency]
                 order, what = rings[urgency, head, 0], rings[urgency, head, 1]
@@ -458,7 +464,7 @@ def advance(
             elif kind == WAKE_EVENT:
                 if crews[number, CALLED] == 0:
                     crews[number, CALLED] = 1
-                    put(count, times, orders, payloads, rings, now, now, 2, number * KINDS + HAND_EVENT)
+                    put(agenda, now, now, 2, number * KINDS + HAND_EVENT)
             elif kind == RUNOUT_EVENT:
                 if ints[number, TIMER] == order:
                     p = number
@@ -501,7 +507,7 @@ def advance(
                     step = NEXT_OF_STREAM
                 elif sources.kind[number] == LIST:
                     at = now + max(0.0, sources.at[number])
-                    put(count, times, orders, payloads, rings, now, at, 1, number * KINDS + LIST_EVENT)
+                    put(agenda, now, at, 1, number * KINDS + LIST_EVENT)
                 elif sources.kind[number] == DEALS:
                     count[CURSOR] = 0
                     step = NEXT_DEAL
@@ -514,7 +520,13 @@ def advance(
             streams[source] += unit_exponential(u)
             at = backward(maps, sources.rate_map[source], streams[source] / ceiling)
             if at < days:
-                put(count, times, orders, payloads, rings, now, now + max(0.0, at - now), 1, source * KINDS + STREAM_EVENT)
+                put(
+                    agenda,
+                    now,
+                    now + max(0.0, at - now),
+                    1,
+                    source * KINDS + STREAM_EVENT,
+                )
             step = WAIT
         elif step == NEXT_OF_LIST:
             source = count[B_SOURCE]
@@ -532,7 +544,7 @@ def advance(
             if sources.ceiling[source] != 0.0:
                 facts = candidate
                 facts[SOURCE] = source
-                share = factor(effects, conditions, arrival_slot + source, facts, now, now, day_facts, stocks, stock)
+                share = factor(world, arrival_slot + source, facts, now, now)
                 share /= sources.ceiling[source]
                 kept = uniform(seed, replication, key, common[THINNED], 0) < share
             if kept:
@@ -612,9 +624,7 @@ def advance(
                     case = drawn.case[drawn.case_start[a] + code]
                     facts[place] = sample(tables, case, seed, replication, ints[q, KEY], drawn.purpose[a], 0)
                     if place == VALUE and acts[value_slot + 1] > acts[value_slot]:
-                        facts[VALUE] *= factor(
-                            effects, conditions, value_slot, facts, floats[q, SINCE], now, day_facts, stocks, stock
-                        )
+                        facts[VALUE] *= factor(world, value_slot, facts, floats[q, SINCE], now)
                 ints[q, NUMBER] = count[PEOPLE]
                 count[PEOPLE] += 1
                 row = count[ROWS_PEOPLE]
@@ -628,9 +638,7 @@ def advance(
                 people_f[row, 1] = facts[VALUE]
                 for a in range(n_attributes):
                     attributes[row, a] = facts[N_FACTS + a]
-                pay(
-                    count, money_i, money_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source]
-                )
+                pay(count, money_i, money_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source])
                 ints[q, PHASE] = START
                 ints[q, EXIT] = sources.enters[source]
                 ints[q, CAUSE] = STARTED
@@ -660,7 +668,7 @@ def advance(
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
                     let_go(count, ints, parent)
-            put(count, times, orders, payloads, rings, now, now, 0, q * KINDS + STEP_EVENT)
+            put(agenda, now, now, 0, q * KINDS + STEP_EVENT)
             step = count[B_THEN]
 
         # --- the life of a prospect ---
@@ -723,7 +731,7 @@ def advance(
                     pay(count, money_i, money_f, now, who, s, REWARD, floats[p, OWED])
                     floats[p, OWED] = 0.0
                 if stages.route_start[s] < stages.route_start[s + 1]:
-                    look(facts, floats[p, SINCE], now, day_facts, stocks, stock)
+                    look(world, facts, floats[p, SINCE], now)
                     for r in range(stages.route_start[s], stages.route_start[s + 1]):
                         if holds(conditions, routes.predicate[r], facts):
                             ints[p, EXIT], ints[p, CAUSE] = routes.to[r], ROUTED
@@ -745,10 +753,7 @@ def advance(
             amount = sample(tables, referrals.number[rule], seed, replication, key, purposes.number[rule], index)
             changed = amount
             if acts[referral_slot + s + 1] > acts[referral_slot + s]:
-                changed *= factor(
-                    effects, conditions, referral_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now, day_facts,
-                    stocks, stock,
-                )  # fmt: skip
+                changed *= factor(world, referral_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
             if changed != amount:
                 amount = rounded(changed, uniform(seed, replication, key, purposes.rounding[rule], index))
             many = int(amount)
@@ -772,7 +777,7 @@ def advance(
                         count[BRINGS] += 1
                     brings[k, 0], brings[k, 1], brings[k, 2], brings[k, 3] = p, rule, child, visit
                     ints[p, REFS] += 1
-                    put(count, times, orders, payloads, rings, now, now + (at - now), 1, k * KINDS + BRING_EVENT)
+                    put(agenda, now, now + (at - now), 1, k * KINDS + BRING_EVENT)
             over = referrals.every[rule] == NOWHERE
             if not over:
                 gap = sample(tables, referrals.every[rule], seed, replication, key, purposes.round[rule], index)
@@ -790,7 +795,7 @@ def advance(
                     brings[k, 0], brings[k, 1], brings[k, 2], brings[k, 3] = p, rule, -1, visit
                     rounds[k, 0], rounds[k, 1] = entered, count[R_ROUND]
                     ints[p, REFS] += 1
-                    put(count, times, orders, payloads, rings, now, now + (entered - now), 1, k * KINDS + BRING_EVENT)
+                    put(agenda, now, now + (entered - now), 1, k * KINDS + BRING_EVENT)
                 else:
                     count[R_FAST] = count[R_FAST] + 1 if gap < MINUTE else 0
                     if count[R_FAST] > bounds[0]:
@@ -825,10 +830,7 @@ def advance(
                         tables, stages.patience[s], seed, replication, ints[p, KEY], purposes.patience[s], index
                     )
                     if acts[patience_slot + s + 1] > acts[patience_slot + s]:
-                        patience *= factor(
-                            effects, conditions, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now,
-                            day_facts, stocks, stock,
-                        )  # fmt: skip
+                        patience *= factor(world, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
                     end = now + patience
                     if end <= until:
                         until, late = end, GAVE_UP
@@ -852,7 +854,7 @@ def advance(
             facts = floats[p, FACTS_AT:]
             first, last = teams.first_start[t], teams.first_start[t + 1]
             if first < last:
-                look(facts, floats[p, SINCE], now, day_facts, stocks, stock)
+                look(world, facts, floats[p, SINCE], now)
             rank = 0
             while first + rank < last and not holds(conditions, teams.first[first + rank], facts):
                 rank += 1
@@ -881,14 +883,14 @@ def advance(
             team[FRESH] += 1
             if team[CALLED] == 0:
                 team[CALLED] = 1
-                put(count, times, orders, payloads, rings, now, now, 2, t * KINDS + HAND_EVENT)
+                put(agenda, now, now, 2, t * KINDS + HAND_EVENT)
             step = WAIT
         elif step == QUIT:  # patience, or the time in the stage, is over
             t = stages.team[ints[p, PLACE]]
             k = place_in(queues[t], crews[t, HEAD], crews[t, TAIL], ints, floats, p)
             take_out(queues[t], crews[t], k)
             ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], -1
-            put(count, times, orders, payloads, rings, now, now, 1, p * KINDS + STEP_EVENT)
+            put(agenda, now, now, 1, p * KINDS + STEP_EVENT)
             step = WAIT
         elif step == READY:
             s = ints[p, PLACE]
@@ -909,28 +911,22 @@ def advance(
             if teams.owned[t] and members.leaves[ints[p, owners_at + t]] <= now:
                 ints[p, owners_at + t] = member
             index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-            clock[HOURS] = sample(
-                tables, stages.effort[s], seed, replication, ints[p, KEY], purposes.effort[s], index
-            )
+            clock[HOURS] = sample(tables, stages.effort[s], seed, replication, ints[p, KEY], purposes.effort[s], index)
             if acts[effort_slot + s + 1] > acts[effort_slot + s]:
-                clock[HOURS] *= factor(
-                    effects, conditions, effort_slot + s, facts, floats[p, SINCE], now, day_facts, stocks, stock
-                )
+                clock[HOURS] *= factor(world, effort_slot + s, facts, floats[p, SINCE], now)
             pay(count, money_i, money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
             count[TEAM] = t
             step = WORK
         elif step == VISIT_READY:
             source = int(floats[p, FACTS_AT + SOURCE])
-            clock[HOURS] = sample(
-                tables, sources.effort[source], seed, replication, ints[p, KEY], common[EFFORT_OF], 0
-            )
+            clock[HOURS] = sample(tables, sources.effort[source], seed, replication, ints[p, KEY], common[EFFORT_OF], 0)
             count[TEAM] = sources.team[source]
             step = WORK
         elif step == WORK:
             took = work_end(maps, members.work_map[ints[p, SERVING]], now, clock[HOURS]) - now
             note_task(count, tasks_i, tasks_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             ints[p, PHASE] = WORKED
-            put(count, times, orders, payloads, rings, now, now + took, 1, p * KINDS + STEP_EVENT)
+            put(agenda, now, now + took, 1, p * KINDS + STEP_EVENT)
             step = WAIT
         elif step == WORKED:
             is_visit = ints[p, NUMBER] == NOWHERE
@@ -941,7 +937,7 @@ def advance(
             team[IDLE] += 1
             if team[HEAD] < team[TAIL] and team[CALLED] == 0:
                 team[CALLED] = 1
-                put(count, times, orders, payloads, rings, now, now, 2, t * KINDS + HAND_EVENT)
+                put(agenda, now, now, 2, t * KINDS + HAND_EVENT)
             step = TOUCHED
             if is_visit:
                 found = sample(tables, sources.yields[source], seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
@@ -960,10 +956,10 @@ def advance(
                 )
                 if now + gap > deadline:
                     ints[p, PHASE] = LIMIT_OVER
-                    put(count, times, orders, payloads, rings, now, now + (deadline - now), 1, p * KINDS + STEP_EVENT)
+                    put(agenda, now, now + (deadline - now), 1, p * KINDS + STEP_EVENT)
                 else:
                     ints[p, PHASE] = GAP_OVER
-                    put(count, times, orders, payloads, rings, now, now + gap, 1, p * KINDS + STEP_EVENT)
+                    put(agenda, now, now + gap, 1, p * KINDS + STEP_EVENT)
             else:
                 step = CHOOSE
         elif step == GAP_OVER:
@@ -982,13 +978,13 @@ def advance(
             for e in range(first, last):
                 weight = exits.chance[e]
                 if acts[e + 1] > acts[e]:
-                    weight *= factor(effects, conditions, e, facts, since, now, day_facts, stocks, stock)
+                    weight *= factor(world, e, facts, since, now)
                 if exits.forward[e]:
                     weight *= skill
                 if age != 0.0 and exits.to[e] != NOWHERE:
                     stretch = 1.0
                     if acts[n_exits + e + 1] > acts[n_exits + e]:
-                        stretch = factor(effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, stock)
+                        stretch = factor(world, n_exits + e, facts, since, now)
                     weight *= survival(tables, exits.after[e], age / stretch) if stretch > 0.0 else 0.0
                 weights[e - first] = weight
             if last - first == 1:
@@ -1002,7 +998,7 @@ def advance(
                 ints[p, EXIT] = e
                 stretch = 1.0
                 if acts[n_exits + e + 1] > acts[n_exits + e]:
-                    stretch = factor(effects, conditions, n_exits + e, facts, since, now, day_facts, stocks, stock)
+                    stretch = factor(world, n_exits + e, facts, since, now)
                 if age != 0.0:
                     u = uniform(seed, replication, ints[p, KEY], purposes.after[e], visit)
                     wait = max(0.0, quantile_beyond(tables, exits.after[e], age / stretch, u) * stretch - age)
@@ -1013,10 +1009,16 @@ def advance(
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 ints[p, PHASE] = EXIT_OVER
-                put(count, times, orders, payloads, rings, now, now + wait, 1, p * KINDS + STEP_EVENT)
+                put(agenda, now, now + wait, 1, p * KINDS + STEP_EVENT)
             elif deadline < math.inf:
                 ints[p, PHASE] = LIMIT_OVER
-                put(count, times, orders, payloads, rings, now, now + max(0.0, deadline - now), 1, p * KINDS + STEP_EVENT)
+                put(
+                    agenda,
+                    now,
+                    now + max(0.0, deadline - now),
+                    1,
+                    p * KINDS + STEP_EVENT,
+                )
             else:  # stays for ever
                 ints[p, ENDED] = 1
                 let_go(count, ints, p)
@@ -1069,7 +1071,7 @@ def advance(
                     elif not some_only:
                         found = 0
                     else:
-                        look(facts, floats[q, SINCE], now, day_facts, stocks, stock)
+                        look(world, facts, floats[q, SINCE], now)
                         for j in range(n_able):
                             only = members.only[able[j]]
                             if only == NOWHERE or holds(conditions, only, facts):
@@ -1091,13 +1093,13 @@ def advance(
                     for i in range(j, base + team[IDLE]):
                         idle_members[i] = idle_members[i + 1]
                     ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
-                    put(count, times, orders, payloads, rings, now, now, 1, q * KINDS + STEP_EVENT)
+                    put(agenda, now, now, 1, q * KINDS + STEP_EVENT)
             for k in range(team[FRESH]):
                 q = fresh[t, k]
                 until = floats[q, UNTIL]
                 if ints[q, OUTCOME] == STILL_WAITING and until < math.inf:
                     at = now + max(0.0, until - now)
-                    ints[q, TIMER] = put(count, times, orders, payloads, rings, now, at, 3, q * KINDS + RUNOUT_EVENT)
+                    ints[q, TIMER] = put(agenda, now, at, 3, q * KINDS + RUNOUT_EVENT)
             team[FRESH] = 0
             if team[HEAD] < team[TAIL]:
                 if teams.owned[t]:
@@ -1106,5 +1108,5 @@ def advance(
                             change = min(change, members.leaves[m])
                 if change < math.inf and not now < wakes[t] <= change:
                     wakes[t] = change
-                    put(count, times, orders, payloads, rings, now, now + (change - now), 1, t * KINDS + WAKE_EVENT)
+                    put(agenda, now, now + (change - now), 1, t * KINDS + WAKE_EVENT)
             step = WAIT
