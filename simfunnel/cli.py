@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,6 +35,7 @@ Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Period = Literal["week", "month", "quarter", "all"]
 Workers = Annotated[int, Parameter(name="--workers")]
+Engine = Literal["auto", "compiled", "simpy"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,17 +111,19 @@ def check(files: list[Path], /) -> int:
 
 @app.command
 def run(
-    scenario: Path,
+    scenario: Path | None = None,
     /,
     *,
     replications: Replications = 100,
     seed: int = 1,
-    engine: Literal["auto", "compiled", "simpy"] = "auto",
+    engine: Engine = "auto",
     workers: Workers = 0,
+    cluster: str | None = None,
     period: Period = "quarter",
     by: str | None = None,
     log: Path | None = None,
     output: Output = None,
+    resume: Path | None = None,
     json_: Json = False,
 ) -> None:
     """Simulate a scenario and write its tables and pictures into a folder.
@@ -127,48 +132,78 @@ def run(
         scenario: The scenario file.
         replications: How many replications.
         seed: The seed; the same seed gives the same results.
-        engine: Which engine; `auto` takes the fastest that can run the scenario.
+        engine: Which engine; `auto` takes the compiled one unless a rule in Python needs SimPy. Results are the same.
         workers: How many processes; all cores unless said.
+        cluster: The address of a Dask scheduler whose workers to use, such as tcp://host:8786.
         period: The periods of the table shown.
         by: Group the metrics by source, member, generation, outcome or an attribute as well.
         log: Write every move to this CSV file.
         output: The folder for results; runs/NAME unless said, NAME being the file's.
+        resume: The folder of an interrupted run, which goes on as it was asked for.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import replicate, runs
     from simfunnel.scenario import load
     from simfunnel.screens import progress, show_runs
+    from simfunnel.unfinished import Unfinished
 
-    model = load(scenario)
-    folder = _folder(output, scenario, quiet=json_)
+    keeper = Unfinished(resume) if resume else None
+    if keeper:
+        model = keeper.resumed(scenario, log=log is not None)
+        folder, seed, by, replications = resume, keeper.asked.seed, keeper.asked.by, keeper.asked.replications
+    elif scenario:
+        model, folder = load(scenario), _folder(output, scenario, quiet=json_)
+    else:
+        raise InputError("name a scenario file, or with --resume the folder of an interrupted run")
     if folder:
         runs.check_folder(folder)
     _warn(model)
+    chosen = replicate.engine_for(model, engine)
+    _say_if_cold(chosen)
+    if folder and not keeper:
+        request = replicate.Request(by=by, log=log is not None)
+        keeper = Unfinished.begun(folder, model, seed, replications, request)
     stopped = None
+    crew = _crew(workers, replications)
     try:
-        with progress(f"simulating {model.name}") as tell:
+        with _on(cluster), progress(f"simulating {model.name} ({chosen} engine)") as tell:
             result = replicate.run(
                 model,
                 replications,
                 seed=seed,
-                workers=_crew(workers, replications),
+                workers=max(crew, 2) if cluster else crew,
                 by=by,
                 log=log is not None,
-                engine=engine,
+                engine=chosen,
                 progress=tell,
+                keeper=keeper,
             )
     except replicate.RunStoppedError as error:
         stopped, result = error, error.done
+    interrupted = result.replications < replications and not stopped
     if result.replications < replications:
+        how = f"; to go on: simfunnel run --resume {folder}" if interrupted and folder else ""
         why = "stopped" if stopped else "interrupted"
-        print(f"{why} after {result.replications} of {replications} replications; these are kept", file=sys.stderr)
+        print(f"{why} after {result.replications} of {replications} replications; these are kept{how}", file=sys.stderr)
     if log:
         runs.write_log(result, log)
     _show(json_, lambda: runs.results_json(result), lambda: show_runs(result, period))
     if folder:
-        _told(runs.write_run(result, folder, command="run"), quiet=json_)
+        kept = list(keeper.files()) if keeper and interrupted else []
+        _told(runs.write_run(result, folder, command="run", unfinished=kept), quiet=json_)
     if stopped:
         raise stopped
+
+
+@app.command
+def warmup() -> None:
+    """Compile the engine now, once for this machine, so that the first run need not wait for it."""
+    from simfunnel.engines import compiled
+
+    _say_if_cold("compiled")
+    begun = time.monotonic()
+    compiled.warm_up()
+    print(f"The compiled engine is ready ({time.monotonic() - begun:.1f} s).")
 
 
 @app.command
@@ -431,6 +466,36 @@ def segments(
 
 
 @app.command
+def verify(
+    *,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    engine: Engine = "auto",
+    seed: int = 1,
+    json_: Json = False,
+) -> int:
+    """Check an engine against answers known from theory and print: exact, estimate, standard error, z.
+
+    It fails (exit code 1) where an estimate is more than four standard errors off, where the z's as a set are not those
+    of a standard normal distribution, or where intervals cover less or more often than they say.
+
+    Args:
+        quick: Run less: some 10 s instead of some minutes, and standard errors about four times as wide.
+        engine: Which engine; simpy takes some 30 times as long.
+        seed: The seed; the same seed gives the same results.
+        json_: Print one JSON object instead of the table.
+    """
+    from simfunnel import verifying
+    from simfunnel.screens import progress, show_verification
+
+    if engine != "simpy":
+        _say_if_cold("compiled")
+    with progress("checking known answers") as tell:
+        found = verifying.verify(engine=engine, seed=seed, quick=quick, progress=tell)
+    _show(json_, lambda: verifying.results_json(found), lambda: show_verification(found))
+    return 0 if found.passed else 1
+
+
+@app.command
 def schema() -> None:
     """Print the JSON Schema of scenario files, with which editors complete and check them."""
     from simfunnel.scenario.schema import schema as scenario_schema
@@ -453,6 +518,35 @@ def _all_loaded(files: list[Path], load: Callable[[Path], Scenario]) -> list[Sce
     if faults:
         raise InputError(faults)
     return found
+
+
+def _say_if_cold(engine: str) -> None:
+    """Tell of the wait for the first run's compiling."""
+    if engine == "compiled":
+        from simfunnel.engines import compiled
+
+        if compiled.is_cold():
+            print("compiling the engine, once for this machine (about 15 s) ...", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _on(cluster: str | None) -> Iterator[None]:
+    """Send the work to a Dask cluster, where one is named."""
+    if cluster is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--cluster needs Dask: pip install 'simfunnel[dask]'") from None
+    import joblib
+
+    try:
+        client = Client(cluster, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--cluster: no Dask scheduler answers at {cluster} ({error})") from None
+    with client, joblib.parallel_config("dask"):
+        yield
 
 
 def _warn(scenario: Scenario) -> None:

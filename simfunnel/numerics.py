@@ -49,14 +49,14 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="simfunnel-compiled-"))
 
 
-_CACHE = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
+CACHE = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
 
 
 def _njit(function: FunctionT, **options: bool) -> FunctionT:
     """Compile with numba and keep the result on disk; no counting of references, for nothing is allocated."""
     config: Any = numba.config
     compiler: Any = numba.njit
-    before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
+    before, config.CACHE_DIR = config.CACHE_DIR, CACHE
     try:
         return cast("FunctionT", compiler(cache=True, _nrt=False, **options)(function))
     finally:

@@ -5,9 +5,9 @@ Replication k depends on the scenario, the seed and k alone: asking for more, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -28,6 +28,8 @@ UNITS = ("week", "month", "quarter", "all")
 QUANTILES = (0.1, 0.5, 0.9)
 ENGINES = ("compiled", "simpy")
 """The engines there are; `auto` takes the first that can run the scenario: rules in Python need SimPy."""
+ATTEMPTS = 4
+"""How often a batch is tried whose workers are killed."""
 Progress = Callable[[int, int], None]
 """Told after each replication how many are done, of how many."""
 
@@ -119,38 +121,79 @@ def outcomes(
     engine: str = "auto",
 ) -> Iterator[Outcome]:
     """The outcomes of these replications, in their order."""
+    early: dict[int, Outcome] = {}
+    wanted = list(numbers)
+    following = iter(wanted)
+    due = next(following, None)
+    for batch in batches(scenario, wanted, seed=seed, workers=workers, request=request, engine=engine):
+        early |= {outcome.number: outcome for outcome in batch}
+        while due is not None and due in early:
+            yield early.pop(due)
+            due = next(following, None)
+
+
+def batches(
+    scenario: Scenario,
+    numbers: Iterable[int],
+    *,
+    seed: int,
+    workers: int = 1,
+    request: Request | None = None,
+    engine: str = "auto",
+) -> Iterator[list[Outcome]]:
+    """The outcomes of these replications, batch by batch, in whatever order they are done.
+
+    With more than one worker they go to joblib's workers: processes, or a cluster where one is configured
+    (`joblib.parallel_config("dask")`). A batch whose worker was killed is done again.
+    """
     request = replace(request or Request(), engine=engine_for(scenario, engine))
     wanted = list(numbers)
+    size = max(1, min(16, len(wanted) // (4 * workers)))
+    todo = {k: wanted[k : k + size] for k in range(0, len(wanted), size)}
     if workers == 1 or len(wanted) < 2:
         planner = _Planner(scenario, seed)
-        for number in wanted:
-            yield _replication(planner, number, request)
+        for here in todo.values():
+            yield [_replication(planner, number, request) for number in here]
         return
     from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    size = max(1, min(16, len(wanted) // (4 * workers)))
-    batches = [wanted[k : k + size] for k in range(0, len(wanted), size)]
-    jobs = (delayed(_batch)(scenario, seed, batch, request) for batch in batches)
-    for batch in Parallel(n_jobs=workers, return_as="generator")(jobs):
-        yield from batch
+    if request.engine == "compiled":
+        from simfunnel.engines import compiled
+
+        compiled.warm_up()  # once here, so that the workers find it done
+    for attempt in range(1, ATTEMPTS + 1):
+        jobs = (delayed(_batch)(k, scenario, seed, batch, request) for k, batch in list(todo.items()))
+        try:
+            for k, batch in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
+                del todo[k]
+                yield batch
+        except BrokenProcessPool as error:
+            if attempt == ATTEMPTS:
+                raise RunError(f"workers were killed {ATTEMPTS} times; is there enough memory?") from error
+        else:
+            return
 
 
 _KEPT: dict[tuple[str, str, int], _Planner] = {}
 
 
-def _batch(scenario: Scenario, seed: int, numbers: list[int], request: Request) -> list[Outcome]:
-    """One batch in a worker, which keeps its last planner for the batches to come."""
+def _batch(name: int, scenario: Scenario, seed: int, numbers: list[int], request: Request) -> tuple[int, list[Outcome]]:
+    """One batch in a worker, which keeps its last planner for the batches to come; with the batch's name."""
     key = (scenario.digest, str(scenario.folder), seed)
     if key not in _KEPT:
         _KEPT.clear()
         _KEPT[key] = _Planner(scenario, seed)
     planner = _KEPT[key]
-    return [_replication(planner, number, request) for number in numbers]
+    return name, [_replication(planner, number, request) for number in numbers]
 
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
     plan = planner.plan(number)
-    records = simulate(plan, planner.seed, number, request.engine)
+    try:
+        records = simulate(plan, planner.seed, number, request.engine)
+    except RunError as error:
+        raise RunError(f"replication {number} stopped: {error}") from None
     metrics = {unit: _stacked(kpis.view_of(records, plan, unit)) for unit in UNITS}
     grouped: dict[str, Floats] = {}
     groups: tuple[str, ...] = ()
@@ -271,6 +314,16 @@ def summarise(rows: pd.DataFrame, keys: list[str], quantiles: Iterable[float] = 
     return table.reset_index()
 
 
+class Keeper(Protocol):
+    """Holds the outcomes of a run as they are done."""
+
+    def done(self) -> list[Outcome]:
+        """The outcomes that it has already."""
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep a batch."""
+
+
 class RunStoppedError(RunError):
     """A replication could not go on; `done` holds those that were finished before it."""
 
@@ -290,8 +343,11 @@ def run(
     deals: bool = False,
     engine: str = "auto",
     progress: Progress | None = None,
+    keeper: Keeper | None = None,
 ) -> Runs:
     """Run replications 0 .. replications - 1 of a scenario and measure them.
+
+    A `keeper` holds what is done: replications that it has are not run again, and each batch is given to it.
 
     Interrupted from the keyboard, it returns those that are done (at least one), and raises KeyboardInterrupt where
     none is. Raises InputError for arguments that can't be, RunError where the model can't go on: as RunStoppedError,
@@ -303,12 +359,18 @@ def run(
         raise InputError(f"a seed must be 0 to {MAX_SEED}, not {seed}")
     if not 1 <= workers <= 1024:
         raise InputError(f"workers must be 1 to 1024, not {workers}")
-    done: list[Outcome] = []
+    done = {outcome.number: outcome for outcome in keeper.done()} if keeper else {}
     request = Request(by, log, deals)
+    numbers = [number for number in range(replications) if number not in done]
+
+    def gathered() -> Runs:
+        return gather(scenario, seed, [done[number] for number in sorted(done)])
+
     try:
-        numbers = range(replications)
-        for outcome in outcomes(scenario, numbers, seed=seed, workers=workers, request=request, engine=engine):
-            done.append(outcome)
+        for batch in batches(scenario, numbers, seed=seed, workers=workers, request=request, engine=engine):
+            done |= {outcome.number: outcome for outcome in batch}
+            if keeper:
+                keeper.keep(batch)
             if progress:
                 progress(len(done), replications)
     except KeyboardInterrupt:
@@ -317,8 +379,8 @@ def run(
     except RunError as error:
         if not done:
             raise
-        raise RunStoppedError(f"replication {len(done)} stopped: {error}", gather(scenario, seed, done)) from error
-    return gather(scenario, seed, done)
+        raise RunStoppedError(str(error), gathered()) from error
+    return gathered()
 
 
 def gather(scenario: Scenario, seed: int, done: list[Outcome]) -> Runs:

@@ -5,7 +5,8 @@ on the way leaves what was there before. (One that is killed also leaves a hidde
 deleted.) The manifest holds no time and no path of the machine, and the same scenario, seed and version give the same
 bytes.
 
-Layout: `manifest.json`, `scenario.yaml`, `tables/NAME.csv` and `tables/NAME.parquet`, `pictures/NAME.png` and `.svg`.
+Layout: `manifest.json`, `scenario.yaml`, `tables/NAME.csv` and `tables/NAME.parquet`, `pictures/NAME.png` and `.svg`;
+and `unfinished/` (see that module) while a run is under way or after it was interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 TABLES, PICTURES = "tables", "pictures"
+UNFINISHED = "unfinished"
 SUMMARY_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 LOG_COLUMNS = ("replication", "time", "prospect", "from", "to", "member", "value")
 # Those whose version may change a number or a picture.
@@ -45,13 +47,14 @@ Writer = Callable[[Path], object]
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
-def write_run(runs: Runs, folder: Path | str, *, command: str = "") -> Path:
+def write_run(runs: Runs, folder: Path | str, *, command: str = "", unfinished: Iterable[Path] = ()) -> Path:
     """Write the run folder of some runs: manifest, scenario, tables and pictures. Returns the folder.
 
     Args:
         runs: what to write.
         folder: a new folder, an empty one, or an earlier run folder, which is replaced.
         command: the words of the command that asked for it, for the manifest.
+        unfinished: files that a run which was interrupted needs to go on; they stay.
 
     Raises:
         InputError: where `folder` is a file, or holds something that is not a run.
@@ -64,6 +67,7 @@ def write_run(runs: Runs, folder: Path | str, *, command: str = "") -> Path:
         figures=figures_of(runs),
         manifest=manifest_of(runs, command),
         texts={"scenario.yaml": runs.scenario.to_yaml()},
+        copies={f"{UNFINISHED}/{path.name}": path for path in unfinished},
     )
 
 
@@ -191,6 +195,7 @@ def write_tables_and_pictures(
     figures: Mapping[str, Figure] | None = None,
     manifest: Mapping[str, Any],
     texts: Mapping[str, str] | None = None,
+    copies: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write a folder of tables (as CSV and Parquet), pictures (PNG and SVG) and texts, whole or not at all.
 
@@ -200,6 +205,7 @@ def write_tables_and_pictures(
         figures: by name; they are found again under `pictures/`.
         manifest: what the manifest says, besides versions and files.
         texts: by path in the folder, such as `scenario.yaml`.
+        copies: files to copy, by path in the folder.
 
     Raises:
         InputError: where `folder` is a file, or holds something that is not a run.
@@ -208,6 +214,8 @@ def write_tables_and_pictures(
     writers: dict[str, Writer] = {}
     for path, text in (texts or {}).items():
         writers[path] = partial(_write_text, text)
+    for path, copied in (copies or {}).items():
+        writers[path] = partial(shutil.copyfile, copied)
     for name, table in tables.items():
         writers[f"{TABLES}/{name}.csv"] = partial(write_csv, table)
         writers[f"{TABLES}/{name}.parquet"] = partial(write_parquet, table)
@@ -225,7 +233,7 @@ def write_folder(folder: Path | str, writers: Mapping[str, Writer], manifest: Ma
             write(target)
         files = sorted(file for file in part.rglob("*") if file.is_file())
         listed = {file.relative_to(part).as_posix(): _described(file) for file in files}
-        said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": _libraries()}
+        said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": libraries()}
         _write_text(to_json({**said, "files": listed}) + "\n", part / MANIFEST)
     return Path(folder)
 
@@ -264,7 +272,8 @@ def check_folder(folder: Path | str) -> Path:
             raise InputError(f"{folder}: {above} is a file, not a folder")
         if target.exists() and not target.is_dir():
             raise InputError(f"{folder} is a file; name a folder for the results")
-        if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        inside = {path.name for path in target.iterdir()} if target.is_dir() else set()
+        if inside and not inside & {MANIFEST, UNFINISHED}:
             raise InputError(f"{folder} holds files that are not a run's; name another folder, or empty it")
     except OSError as error:
         raise RunError(f"{folder} can't be looked at: {_reason(error)}") from None
@@ -408,5 +417,6 @@ def _described(file: Path) -> dict[str, Any]:
         return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": file.stat().st_size}
 
 
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """The versions of all libraries that may change a number or a picture."""
     return {name: metadata.version(name) for name in LIBRARIES}

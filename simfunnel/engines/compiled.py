@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -15,9 +17,10 @@ from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
 from simfunnel.errors import RunError
-from simfunnel.numerics import Floats, Ints
-from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
+from simfunnel.numerics import CACHE, Floats, Ints
+from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.randomness import purpose
+from simfunnel.scenario.spec import ScenarioSpec
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
 CHUNK = 1 << 16  # rows of records that are taken away at once
@@ -75,6 +78,22 @@ def _fault(plan: Plan, why: int, at: int) -> RunError:
     if why == kernel.CHAIN_AT_ONCE:
         return bounds.chain_at_once(plan.source_names[at])
     return bounds.chain_without_end(plan.source_names[at])
+
+
+# --- compiling --------------------------------------------------------------------------------------------------------
+
+
+def is_cold() -> bool:
+    """Whether the engine has yet to be compiled on this machine."""
+    return not any(Path(CACHE).rglob("kernel.advance*.nbi"))
+
+
+@cache
+def warm_up() -> None:
+    """Compile the engine, or load it compiled, by a replication of almost nothing."""
+    stages = {"lead": {"exits": {"lost": {}}}}
+    tree = {"name": "warm-up", "start": "2026-01-01", "horizon": "1 day", "sources": {"none": {}}, "stages": stages}
+    run(compile_plan(ScenarioSpec.model_validate(tree)), 0, 0)
 
 
 # --- room -------------------------------------------------------------------------------------------------------------

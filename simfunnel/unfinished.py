@@ -1,0 +1,175 @@
+"""A run that is under way: its finished batches on disk, so that it can go on after an interruption.
+
+Layout, in the run folder: `unfinished/request.json` (what was asked for), `unfinished/scenario.yaml` and a file of
+arrays for each batch. Each file is written under another name, forced to disk and renamed, so that a kill loses at most
+the batch in hand. The finished run replaces all of it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simfunnel.errors import InputError
+from simfunnel.replicate import Outcome, Request
+from simfunnel.runs import UNFINISHED, libraries, to_json, version, write_file
+from simfunnel.scenario import Scenario, load
+
+REQUEST, SCENARIO = "request.json", "scenario.yaml"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked for, and what its numbers depend on."""
+
+    scenario: str
+    digest: str
+    seed: int
+    replications: int
+    by: str | None
+    log: bool
+    version: str
+    libraries: dict[str, str]
+
+    @classmethod
+    def of(cls, scenario: Scenario, seed: int, replications: int, request: Request) -> Asked:
+        """What is asked for now."""
+        return cls(scenario.name, scenario.digest, seed, replications, request.by, request.log, version(), libraries())
+
+
+class Unfinished:
+    """The batches of one run in its folder; what `replicate.run` keeps its outcomes with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / UNFINISHED
+
+    @classmethod
+    def begun(cls, folder: Path, scenario: Scenario, seed: int, replications: int, request: Request) -> Unfinished:
+        """A new one; an earlier unfinished run in this folder is given up."""
+        new = cls(folder)
+        shutil.rmtree(new.folder, ignore_errors=True)
+        write_file(new.folder / SCENARIO, partial(_write_text, scenario.to_yaml()))
+        asked = Asked.of(scenario, seed, replications, request)
+        write_file(new.folder / REQUEST, partial(_write_text, to_json(asdict(asked)) + "\n"))
+        return new
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What was asked for. Raises InputError where there is nothing to resume."""
+        try:
+            found = json.loads((self.folder / REQUEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise InputError(f"{self.folder.parent} holds no unfinished run") from None
+        try:
+            return Asked(**found)
+        except TypeError:
+            raise InputError(f"{self.folder / REQUEST} is damaged; run again without --resume") from None
+
+    def resumed(self, file: Path | None = None, *, log: bool = False) -> Scenario:
+        """The scenario to go on with: that of `file`, or the one that was kept.
+
+        Raises InputError where it, or what else could change a number, is not as it was.
+        """
+        asked, scenario = self.asked, load(file or self.folder / SCENARIO)
+        if log != asked.log:
+            raise InputError("this run kept a log: name its file with --log" if asked.log else "this run kept no log")
+        now = Asked.of(scenario, asked.seed, asked.replications, Request(by=asked.by, log=log))
+        for what, then, today in (
+            ("the scenario", asked.digest[:12], now.digest[:12]),
+            ("the version of simfunnel", asked.version, now.version),
+            ("a library's version", _listed(asked.libraries), _listed(now.libraries)),
+        ):
+            if then != today:
+                raise InputError(
+                    f"{self.folder.parent} can't be resumed: {what} is not that of the unfinished run "
+                    f"({then} then, {today} now); run again without --resume"
+                )
+        return scenario
+
+    def done(self) -> list[Outcome]:
+        """The outcomes of all batches that were kept, in order."""
+        found: dict[int, Outcome] = {}
+        for part in sorted(self.folder.glob("*.npz")):
+            found |= {outcome.number: outcome for outcome in _read(part)}
+        return [found[number] for number in sorted(found)]
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        """Write a batch that is done."""
+        name = f"{outcomes[0].number:08d}-{outcomes[-1].number:08d}.npz"
+        write_file(self.folder / name, partial(_write_bytes, _packed(outcomes)))
+
+    def files(self) -> Iterator[Path]:
+        """All that is needed to resume."""
+        return (path for path in sorted(self.folder.iterdir()) if not path.name.startswith("."))
+
+
+def _listed(libraries: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in libraries.items())
+
+
+# --- outcomes as arrays -----------------------------------------------------------------------------------------------
+
+_TABLES = ("funnel", "queues", "log", "deals")
+
+
+def _packed(outcomes: Sequence[Outcome]) -> bytes:
+    arrays: dict[str, Any] = {}
+    for k, outcome in enumerate(outcomes):
+        for field in fields(outcome):
+            value = getattr(outcome, field.name)
+            key = f"{k}/{field.name}"
+            if field.name in _TABLES:
+                if value is not None:
+                    arrays |= {f"{key}/{name}": _plain(value[name].to_numpy()) for name in value.columns}
+            elif isinstance(value, dict):
+                arrays |= {f"{key}/{name}": array for name, array in value.items()}
+            else:
+                arrays[key] = np.asarray(value, dtype=str) if field.name == "groups" else np.asarray(value)
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _plain(column: Any) -> Any:
+    return column.astype(str) if column.dtype.kind in "OTU" else column
+
+
+def _read(part: Path) -> list[Outcome]:
+    """The outcomes of one file. Raises InputError where it is damaged."""
+    import pandas as pd
+
+    try:
+        with np.load(io.BytesIO(part.read_bytes()), allow_pickle=False) as arrays:
+            whole: dict[int, dict[str, dict[str, Any]]] = {}
+            for key in arrays.files:
+                number, name, *inner = key.split("/", 2)
+                whole.setdefault(int(number), {}).setdefault(name, {})[inner[0] if inner else ""] = arrays[key]
+    except Exception as error:
+        raise InputError(f"{part} is damaged ({error}); delete it and resume again") from None
+    return [
+        Outcome(
+            number=int(found["number"][""]),
+            metrics=found["metrics"],
+            grouped=found.get("grouped", {}),
+            groups=tuple(str(group) for group in found["groups"][""]),
+            events=int(found["events"][""]),
+            **{name: pd.DataFrame(found[name]) if name in found else None for name in _TABLES},  # type: ignore[arg-type]
+        )
+        for found in whole.values()
+    ]
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
