@@ -180,6 +180,10 @@ def run(
             )
     except replicate.RunStoppedError as error:
         stopped, result = error, error.done
+    except (SimfunnelError, KeyboardInterrupt):
+        if keeper and not resume:
+            keeper.give_up()
+        raise
     interrupted = result.replications < replications and not stopped
     if result.replications < replications:
         how = f"; to go on: simfunnel run --resume {folder}" if interrupted and folder else ""
@@ -536,13 +540,14 @@ def _on(cluster: str | None) -> Iterator[None]:
         yield
         return
     try:
-        from distributed import Client
+        import distributed
     except ImportError:
         raise InputError("--cluster needs Dask: pip install 'simfunnel[dask]'") from None
     import joblib
 
     try:
-        client = Client(cluster, timeout=10)
+        connect: Any = distributed.Client
+        client = connect(cluster, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(f"--cluster: no Dask scheduler answers at {cluster} ({error})") from None
     with client, joblib.parallel_config("dask"):

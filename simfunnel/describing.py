@@ -29,7 +29,7 @@ def describe(spec: ScenarioSpec, warnings: tuple[str, ...] = ()) -> str:
         ["", "Where they go:", *(f"  {line}" for line in _stages(spec, expected)), *_ends(spec)],
         ["", "Who works (mean hours a week):", *(f"  {line}" for line in _teams(spec, expected))] if spec.teams else [],
         ["", "What changes the odds and the rest:", *(f"  {effect(e)}" for e in spec.effects)] if spec.effects else [],
-        ["", *_referrals(expected)] if expected.brought.any() else [],
+        ["", *_referrals(expected)] if expected.growth > 0 else [],
         ["", _ABOUT],
         ["", *(f"Warning: {text}." for text in told)] if told else [],
     ]
@@ -102,6 +102,11 @@ def _days(days: float) -> str:
     return f"{days / units.MINUTE:.3g} min"
 
 
+def _later(after: Distribution) -> str:
+    """When something follows."""
+    return f"after {_days(after.mean())}" if after.mean() else "at once"
+
+
 def _hours(hours: float) -> str:
     return f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
@@ -113,7 +118,7 @@ def _price(amount: Number, currency: str) -> str:
 
 
 def _amount(amount: Money, currency: str) -> str:
-    parts = [money(float(units.middle(amount.fixed)), currency)] if units.middle(amount.fixed) else []
+    parts = [_price(amount.fixed, currency)] if units.middle(amount.fixed) else []
     if amount.share == 1.0:
         parts.append("its value")
     elif units.middle(amount.share):
@@ -159,7 +164,7 @@ def _way(source: SourceSpec, count: float, weeks: float, visits: float) -> str:
         return f"a list of {source.size:,} on {source.at}"
     if source.deals is not None:
         return f"{len(source.deals):,} deals already open"
-    return f"those whom others bring or who come again, about {count:,.0f} in all"
+    return f"those whom others bring, or further deals, about {count:,.0f} in all"
 
 
 def _stages(spec: ScenarioSpec, expected: Expectation) -> Iterator[str]:
@@ -190,7 +195,9 @@ def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
     if isinstance(stage.route, PluginSpec):
         yield f"a rule of your own, {stage.route.python}, may send it elsewhere first"
     else:
-        yield from (f"{_when(r.when) or 'everyone'} goes straight to {r.to}" for r in stage.route)
+        for k, sent in enumerate(stage.route):
+            whom = f"those whose {_when(sent.when)} go" if sent.when else f"everyone{' else' * (k > 0)} goes"
+            yield f"{whom} straight to {sent.to}"
     if stage.work:
         work = stage.work
         effort = f"{_hours(work.effort.mean())} of work" if work.effort else "a touch that takes no seller's time"
@@ -208,22 +215,25 @@ def _stage(spec: ScenarioSpec, stage: StageSpec) -> Iterator[str]:
         else:
             time = way.after.mean()
             when = f", after {_days(time)} on average" if time else ""
-            yield f"{_share(way.chance, rest)} to {goal}{when}" + (
-                f", becoming {', '.join(f'{k} {v}' for k, v in way.set.items())}" if way.set else ""
+            comma = "," if way.chance is None and rest < 100 else ""
+            yield f"{_share(way.chance, rest)}{comma} to {goal}{when}" + (
+                f"; {' and '.join(f'{k} becomes {v}' for k, v in way.set.items())}" if way.set else ""
             )
     if stage.limit:
-        yield f"after {_days(stage.limit.after.mean())} at the most, to {stage.limit.to}"
+        limit = stage.limit.after
+        often = "at the most" if limit.is_constant else "on average, if nothing comes before"
+        yield f"after {_days(limit.mean())} {often}, to {stage.limit.to}"
     for rule in stage.refers:
         again = f", again every {_days(rule.every.mean())}" if rule.every else ""
         reward = f"; {money(float(units.middle(rule.reward)), spec.currency)} for each who buys"
-        yield f"brings {rule.number.mean():.3g} prospects to {rule.source} after {_days(rule.after.mean())}{again}" + (
+        yield f"brings {rule.number.mean():.3g} prospects to {rule.source} {_later(rule.after)}{again}" + (
             reward if units.middle(rule.reward) else ""
         )
     for deal in stage.sends:
         again = f", again every {_days(deal.every.mean())}" if deal.every else ""
         yield (
             f"begins {deal.number.mean():.3g} further deals with the same one, as {deal.source}, "
-            f"after {_days(deal.after.mean())}{again}"
+            f"{_later(deal.after)}{again}"
         )
 
 

@@ -1,7 +1,8 @@
 """What a scenario leads one to expect, worked out without simulating: flows, visits, loads, growth of referral chains.
 
-Means only: uncertain numbers at their median; effects, waiting, giving up and conditional routes left out. So it tells
-whether a model makes sense (a team asked for twice its hours), not what will happen.
+Means only: uncertain numbers at their median; waiting, giving up and effects left out, but for those on referrals; and
+routes taken by prospects as they are when they come. So it tells whether a model makes sense (a team asked for twice
+its hours), not what will happen.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simfunnel.engines.bounds import MAX_REFERRED
-from simfunnel.numerics import Floats, forward, quantile, survival
+from simfunnel.numerics import Floats, effect, forward, holds, quantile, survival, uniform
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
+from simfunnel.scenario.conditions import FACT
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec
 
 MIN_STEPS, MAX_STEPS = 100, 2000  # of the horizon; a day each where that lies between
@@ -57,16 +59,19 @@ class Expectation:
 def expect(spec: ScenarioSpec) -> Expectation:
     """What to expect of a scenario."""
     plan = compile_plan(spec)
-    stays = [_stay(spec, plan, s) for s in range(plan.n_stages)]
-    arrivals, entries = _flow(spec, plan, stays)
-    visits = _visits(spec, plan)
-    brought = _brought(spec, plan, visits, stays)
+    some = _some_prospects(plan)
+    routed = [_routed(plan, s, some) for s in range(plan.n_stages)]
+    stays = [_stay(spec, plan, s, routed[s]) for s in range(plan.n_stages)]
+    bringing = [_bringing(plan, s, some) for s in range(plan.n_stages)]
+    arrivals, entries = _flow(spec, plan, stays, bringing)
+    visits = _visits(spec, plan, routed)
+    brought = _brought(spec, plan, visits, stays, bringing)
     return Expectation(
         arrivals=dict(zip(spec.sources, arrivals.tolist(), strict=True)),
         planned={name: _planned(plan, k) for k, (name, source) in enumerate(spec.sources.items()) if source.worked},
         entries=dict(zip(spec.stages, entries.tolist(), strict=True)),
         visits=visits,
-        loads=_loads(spec, plan, entries),
+        loads=_loads(spec, plan, entries, routed),
         brought=brought,
         growth=_radius(brought),
     )
@@ -91,6 +96,54 @@ def _radius(matrix: Floats) -> float:
     return float(np.abs(np.linalg.eigvals(matrix)).max(initial=0.0)) if np.isfinite(matrix).all() else math.inf
 
 
+# --- some prospects as they come --------------------------------------------------------------------------------------
+
+_SOME = 200  # prospects of each source
+
+
+def _some_prospects(plan: Plan) -> Floats:
+    """The facts of some prospects at their birth, as many of each source: (sources, prospects, facts).
+
+    There are none where no route and no effect on referrals looks at them.
+    """
+    on_referrals = slice(plan.slots.referrals(0), plan.slots.arrivals(0))
+    needed = len(plan.routes.to) or np.diff(plan.effects.slot_start)[on_referrals].any()
+    facts = np.zeros((len(plan.source_names), _SOME if needed else 0, plan.n_facts))
+    drawn = plan.drawn
+    for source in range(len(facts)):
+        for k, one in enumerate(facts[source]):
+            one[[FACT["source"], FACT["member"]]] = source, NOWHERE
+            for a in range(len(drawn.fact)):
+                code = 0 if drawn.by[a] == NOWHERE else int(one[drawn.by[a]])
+                u = uniform(0, 0, k, int(drawn.purpose[a]), source)
+                one[drawn.fact[a]] = quantile(plan.tables, drawn.case[drawn.case_start[a] + code], u)
+    return facts
+
+
+def _routed(plan: Plan, s: int, some: Floats) -> dict[int, float]:
+    """The shares of prospects whom the rules of a stage send elsewhere at once, by goal; the mean over all sources."""
+    shares: dict[int, float] = {}
+    rules = range(int(plan.stages.route_start[s]), int(plan.stages.route_start[s + 1]))
+    everyone = some.reshape(-1, plan.n_facts)
+    for one in everyone if rules else ():
+        one[FACT["stage"]] = s
+        rule = next((r for r in rules if holds(plan.conditions, plan.routes.predicate[r], one)), None)
+        if rule is not None:
+            goal = int(plan.routes.to[rule])
+            shares[goal] = shares.get(goal, 0.0) + 1 / len(everyone)
+    return shares
+
+
+def _bringing(plan: Plan, s: int, some: Floats) -> float:
+    """The mean factor of the effects on how many those in a stage bring."""
+    slot = plan.slots.referrals(s)
+    if not len(some[0]) or plan.effects.slot_start[slot] == plan.effects.slot_start[slot + 1]:
+        return 1.0
+    everyone = some.reshape(-1, plan.n_facts)
+    everyone[:, FACT["stage"]] = s
+    return float(np.mean([effect(plan.effects, plan.conditions, slot, one, 0.0) for one in everyone]))
+
+
 # --- one stay in a stage, in steps of time ----------------------------------------------------------------------------
 
 
@@ -108,14 +161,13 @@ def _steps(plan: Plan) -> tuple[float, Floats]:
     return plan.days / count, np.linspace(0.0, plan.days, count + 1)
 
 
-def _stay(spec: ScenarioSpec, plan: Plan, s: int) -> _Stay:
-    """A stay in stage s: the exits' times after the gaps between touches, cut off by the limit."""
+def _stay(spec: ScenarioSpec, plan: Plan, s: int, routed: dict[int, float]) -> _Stay:
+    """A stay in stage s: the routed at once, and the exits' times after the gaps between touches, cut by the limit."""
     stage = list(spec.stages.values())[s]
     step, times = _steps(plan)
-    always = _always(stage)
-    if always is not None:
+    if sum(routed.values()) > 1 - 1e-9:
         at_once = (times == 0.0).astype(np.float64)
-        return _Stay({plan.place_names.index(always): at_once}, np.zeros(len(times)), is_passed=True)
+        return _Stay({to: share * at_once for to, share in routed.items()}, np.zeros(len(times)), is_passed=True)
     gaps = _gaps(stage)
     first, last = int(plan.stages.exit_start[s]), int(plan.stages.exit_start[s + 1])
     chances = _chances(plan, s)
@@ -133,13 +185,12 @@ def _stay(spec: ScenarioSpec, plan: Plan, s: int) -> _Stay:
     if limit != NOWHERE:
         to = int(plan.stages.limit_to[s])
         goals[to] = goals.get(to, np.zeros(len(times))) + cut * stayed
+    for to in goals:
+        goals[to] = goals[to] * (1.0 - sum(routed.values()))
+    for to, share in routed.items():
+        goals[to] = goals.get(to, np.zeros(len(times))) + share * (times == 0.0)
     present = 1.0 - np.cumsum(sum(goals.values(), np.zeros(len(times))))
     return _Stay(goals, np.maximum(present, 0.0), is_passed=False)
-
-
-def _always(stage: StageSpec) -> str | None:
-    """Where a stage sends everyone before any work, or None."""
-    return next((r.to for r in stage.route if not r.when), None) if isinstance(stage.route, tuple) else None
 
 
 def _gaps(stage: StageSpec) -> float:
@@ -163,12 +214,12 @@ def _within(plan: Plan, distribution: int, step: float, times: Floats) -> Floats
 # --- who comes and where they go --------------------------------------------------------------------------------------
 
 
-def _flow(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> tuple[Floats, Floats]:
+def _flow(spec: ScenarioSpec, plan: Plan, stays: list[_Stay], bringing: list[float]) -> tuple[Floats, Floats]:
     """Prospects of each source, and entries into each stage, over the horizon."""
     n = plan.n_stages
     _, times = _steps(plan)
     own, aged = _own(plan, times, [s.worked.yields.mean() if s.worked else 1.0 for s in spec.sources.values()])
-    referring = list(_referring(spec, plan, stays))
+    referring = [(s, source, bringing[s] * share) for s, source, share in _referring(spec, plan, stays)]
     flows = [(s, to, share) for s, stay in enumerate(stays) for to, share in stay.goals.items() if 0 <= to < n]
     flows += [(s, int(plan.sources.enters[source]), share) for s, source, share in referring]
     at_once = np.zeros((n, n))
@@ -237,7 +288,7 @@ def _referring(spec: ScenarioSpec, plan: Plan, stays: list[_Stay]) -> Iterator[t
 # --- in the end -------------------------------------------------------------------------------------------------------
 
 
-def _visits(spec: ScenarioSpec, plan: Plan) -> Floats:
+def _visits(spec: ScenarioSpec, plan: Plan, routed: list[dict[int, float]]) -> Floats:
     """Expected visits of a prospect of each source to each stage: the absorbing chain v = start + v P, solved.
 
     Stages that nobody who comes to them ever leaves for good (a circle without an end) are visited without number.
@@ -245,7 +296,9 @@ def _visits(spec: ScenarioSpec, plan: Plan) -> Floats:
     n = plan.n_stages
     moves = np.zeros((n, n))
     for s, stage in enumerate(spec.stages.values()):
-        for goal, chance in _goals_in_the_end(plan, s, stage):
+        stays = 1.0 - sum(routed[s].values())
+        goals = [(goal, chance * stays) for goal, chance in _goals_in_the_end(plan, s, stage)]
+        for goal, chance in (*goals, *routed[s].items()):
             if 0 <= goal < n:
                 moves[s, goal] += chance
     start = np.zeros((len(spec.sources), n))
@@ -265,10 +318,6 @@ def _visits(spec: ScenarioSpec, plan: Plan) -> Floats:
 
 def _goals_in_the_end(plan: Plan, s: int, stage: StageSpec) -> Iterator[tuple[int, float]]:
     """Where those in stage s go, and with what chance, however long it takes; the limit may come before an exit."""
-    always = _always(stage)
-    if always is not None:
-        yield plan.place_names.index(always), 1.0
-        return
     limit = int(plan.stages.limit[s])
     gaps = _gaps(stage)
     limits = [] if limit == NOWHERE else [quantile(plan.tables, limit, (k + 0.5) / 200) - gaps for k in range(200)]
@@ -283,7 +332,7 @@ def _goals_in_the_end(plan: Plan, s: int, stage: StageSpec) -> Iterator[tuple[in
         yield int(plan.stages.limit_to[s]), left
 
 
-def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay]) -> Floats:
+def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay], bringing: list[float]) -> Floats:
     """Prospects of each source whom one prospect of each source brings; rounds go on for a stay within the horizon."""
     names = list(spec.sources)
     step, _ = _steps(plan)
@@ -291,19 +340,20 @@ def _brought(spec: ScenarioSpec, plan: Plan, visits: Floats, stays: list[_Stay])
     for s, stage in enumerate(spec.stages.values()):
         for rule in (*stage.refers, *stage.sends) if not stays[s].is_passed else ():
             rounds = 1.0 + (step * stays[s].present.sum() / rule.every.mean() if rule.every else 0.0)
-            each = rounds * rule.number.mean()
+            each = rounds * rule.number.mean() * bringing[s]
             if each > 0:
                 brought[:, names.index(rule.source)] += visits[:, s] * each
     return brought
 
 
-def _loads(spec: ScenarioSpec, plan: Plan, entries: Floats) -> tuple[Load, ...]:
+def _loads(spec: ScenarioSpec, plan: Plan, entries: Floats, routed: list[dict[int, float]]) -> tuple[Load, ...]:
     """Each team's hours a week: asked by those who enter its stages and by visits, offered by members' calendars."""
     weeks = plan.days / 7
     asked = np.zeros(len(plan.team_names))
     for s, stage in enumerate(spec.stages.values()):
-        if stage.work and stage.work.effort and _always(stage) is None:
-            asked[plan.stages.team[s]] += entries[s] * stage.work.touches * stage.work.effort.mean()
+        if stage.work and stage.work.effort:
+            worked_on = entries[s] * (1.0 - sum(routed[s].values()))
+            asked[plan.stages.team[s]] += worked_on * stage.work.touches * stage.work.effort.mean()
     for k, source in enumerate(spec.sources.values()):
         if source.worked:
             asked[plan.sources.team[k]] += _planned(plan, k) * source.worked.effort.mean()

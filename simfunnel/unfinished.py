@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -50,11 +51,13 @@ class Unfinished:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / UNFINISHED
+        self.made: list[Path] = []
 
     @classmethod
     def begun(cls, folder: Path, scenario: Scenario, seed: int, replications: int, request: Request) -> Unfinished:
         """A new one; an earlier unfinished run in this folder is given up."""
         new = cls(folder)
+        new.made = [path for path in (new.folder, *new.folder.parents) if not path.exists()]
         shutil.rmtree(new.folder, ignore_errors=True)
         write_file(new.folder / SCENARIO, partial(_write_text, scenario.to_yaml()))
         asked = Asked.of(scenario, seed, replications, request)
@@ -105,6 +108,13 @@ class Unfinished:
         """Write a batch that is done."""
         name = f"{outcomes[0].number:08d}-{outcomes[-1].number:08d}.npz"
         write_file(self.folder / name, partial(_write_bytes, _packed(outcomes)))
+
+    def give_up(self) -> None:
+        """Leave no trace, where nothing is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self.made[1:]:
+            with suppress(OSError):
+                path.rmdir()
 
     def files(self) -> Iterator[Path]:
         """All that is needed to resume."""

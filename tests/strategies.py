@@ -144,9 +144,58 @@ EFFECT = st.one_of(
 )
 
 
+STOCK = st.one_of(
+    st.builds(lambda place: {"when": {f"in {place}": "over 1"}}, pick(*STAGES)),
+    st.builds(lambda place, most: {"per": f"2 in {place}", "most": most}, pick(*STAGES), pick("x3")),
+)
+
+
 @st.composite
-def trees(draw: st.DrawFn) -> dict[str, Any]:
-    """A scenario as a tree."""
+def by_stock(draw: st.DrawFn, stages: dict[str, Any]) -> list[dict[str, Any]]:
+    """Effects that look at how many are somewhere, on arrivals, odds, time, value and referrals."""
+    exits = [f"{name} -> {goal}" for name, stage in stages.items() for goal in stage["exits"]]
+    bringing = [name for name, stage in stages.items() if {"refers", "sends"} & set(stage)]
+    kinds = [st.just({"arrivals": "x1.5", "on": ["inbound", "doors"]}), st.just({"arrivals": "x2", "on": "fair"})]
+    kinds += [st.just({"value": "x1.2"}), st.just({"time": "x1.3"})]
+    kinds += [st.builds(lambda place: {"odds": "x1.4", "on": place}, pick(*exits))] if exits else []
+    kinds += [st.just({"referrals": "x1.3", "on": bringing})] if bringing else []
+    return draw(st.lists(st.builds(lambda on, stock: on | stock, st.one_of(kinds), STOCK), max_size=3))
+
+
+@st.composite
+def more(draw: st.DrawFn, tree: dict[str, Any]) -> dict[str, Any]:
+    """A tree with what makes prospects depend on each other: visits, further deals, stocks; and touches of nobody."""
+    effort = pick(*EFFORTS)
+    tree["sources"] |= {
+        "doors": draw(
+            st.builds(
+                lambda come, team, hours, finds: {**come, "worked": {"team": team, "effort": hours, "yields": finds}},
+                pick({"rate": "4 per day"}, {"at": "2026-03-06", "size": 9}),
+                pick("one", "two"),
+                effort,
+                pick("30%", 1, {"poisson": 0.5}),
+            )
+        ),
+        "again": {"enters": draw(pick(*STAGES))},
+    }
+    sends = {"number": draw(pick(1, {"poisson": 0.5})), "after": draw(pick(*SOME_TIME)), "source": "again"}
+    tree["stages"][draw(pick(*STAGES))]["sends"] = sends
+    for stage in tree["stages"].values():
+        if "work" not in stage and draw(st.booleans()):
+            stage["work"] = {"touches": draw(st.integers(1, 3)), "every": draw(pick("6 h", "1 day")), "cost": 1}
+    tree["effects"] += draw(by_stock(tree["stages"]))
+    return tree
+
+
+@st.composite
+def trees(draw: st.DrawFn, *, everything: bool = False) -> dict[str, Any]:
+    """A scenario as a tree; with `everything`, also what lets one's life depend on another's by more than work."""
+    tree = draw(_plain_trees())
+    return draw(more(tree)) if everything else tree
+
+
+@st.composite
+def _plain_trees(draw: st.DrawFn) -> dict[str, Any]:
     sources = {name: draw(source) for name, source in SOURCES.items()} | {"referral": {}}
     stages = {name: draw(stage(s)) for s, name in enumerate(STAGES)}
     stages["buyer"] |= {"books": "value", "term": "10 days", "cash": "20% of value", "cost": 1}
@@ -166,9 +215,9 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def scenarios() -> st.SearchStrategy[Scenario]:
+def scenarios(*, everything: bool = False) -> st.SearchStrategy[Scenario]:
     """Random scenarios, read and checked."""
-    return trees().map(_tame)
+    return trees(everything=everything).map(_tame)
 
 
 def _tame(tree: dict[str, Any]) -> Scenario:
@@ -176,5 +225,8 @@ def _tame(tree: dict[str, Any]) -> Scenario:
     scenario = from_tree(tree)
     if expect(scenario.spec).growth < 0.8:
         return scenario
-    stages = {name: {k: v for k, v in stage.items() if k != "refers"} for name, stage in tree["stages"].items()}
-    return from_tree(tree | {"stages": stages})
+    stages = {
+        name: {k: v for k, v in stage.items() if k not in ("refers", "sends")} for name, stage in tree["stages"].items()
+    }
+    effects = [effect for effect in tree["effects"] if "referrals" not in effect]
+    return from_tree(tree | {"stages": stages, "effects": effects})

@@ -91,7 +91,7 @@ def is_cold() -> bool:
 @cache
 def warm_up() -> None:
     """Compile the engine, or load it compiled, by a replication of almost nothing."""
-    stages = {"lead": {"exits": {"lost": {}}}}
+    stages: dict[str, Any] = {"lead": {"exits": {"lost": {}}}}
     tree = {"name": "warm-up", "start": "2026-01-01", "horizon": "1 day", "sources": {"none": {}}, "stages": stages}
     run(compile_plan(ScenarioSpec.model_validate(tree)), 0, 0)
 

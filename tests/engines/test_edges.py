@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from simfunnel import kpis, replicate
-from simfunnel import replicate
 from simfunnel.engines import bounds
 from simfunnel.errors import RunError
 from tests.helpers import MONDAY, ends, lives, moves, run, tasks, toy
@@ -219,7 +218,7 @@ def test_many_members_and_touches() -> None:
 
 
 def test_a_replication_that_explodes_loses_nothing_already_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 0.5 to 2 brought by each, some replications die out and some explode: those before the first one are kept."""
+    """With 0.5 to 2 brought by each, some replications die out and some explode: those before the first are kept."""
     monkeypatch.setattr(bounds, "MAX_REFERRED", 500)
     scenario = toy(**chain(1, "1 day")).override(
         {"sources.list.size": 10, "stages.customer.refers.number": {"poisson": "0.5 to 2"}}
