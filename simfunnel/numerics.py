@@ -269,6 +269,7 @@ def quantile_beyond(tables: Tables, d: int, x: float, u: float) -> float:
 # --- monotone maps: clock time to working hours, time to expected arrivals --------------------------------------------
 
 EPSILON = 1e-9  # days (a tenth of a millisecond): the width of an instant when a calendar is asked
+ROUNDING = 1e-9  # hours: what rounding may add to a task, which must not carry it over into the next opening
 
 
 class Maps(NamedTuple):
@@ -310,10 +311,22 @@ def backward(maps: Maps, m: int, y: float) -> float:
 
 @compiled
 def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
-    """When a task of so many hours ends that begins at `begin`, on the calendar of map m; infinity if never."""
+    """When a task of so many hours ends that begins at `begin`, on the calendar of map m; infinity if never.
+
+    A task that fills the hours until a closing ends with them, whatever the rounding.
+    """
     if hours <= 0.0:
         return begin
-    return max(begin, backward(maps, m, forward(maps, m, begin) + hours))
+    a = maps.start[m]
+    b = a + maps.size[m]
+    y = forward(maps, m, begin) + hours
+    k = a + count_below(maps.y, a, b, y - ROUNDING)
+    if k == b:
+        return np.inf
+    if k == a or y >= maps.y[k]:
+        return max(begin, float(maps.x[k]))
+    y0, y1 = maps.y[k - 1], maps.y[k]
+    return max(begin, float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))))
 
 
 @compiled

@@ -153,7 +153,7 @@ def batches(
     if workers == 1 or len(wanted) < 2:
         planner = _Planner(scenario, seed)
         for here in todo.values():
-            yield [_replication(planner, number, request) for number in here]
+            yield from _until_an_error(*_done(planner, here, request))
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -165,12 +165,12 @@ def batches(
     for attempt in range(1, ATTEMPTS + 1):
         jobs = (delayed(_batch)(k, scenario, seed, batch, request) for k, batch in list(todo.items()))
         try:
-            for k, batch in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
+            for k, batch, error in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
                 del todo[k]
-                yield batch
-        except BrokenProcessPool as error:
+                yield from _until_an_error(batch, error)
+        except BrokenProcessPool as broken:
             if attempt == ATTEMPTS:
-                raise RunError(f"workers were killed {ATTEMPTS} times; is there enough memory?") from error
+                raise RunError(f"workers were killed {ATTEMPTS} times; is there enough memory?") from broken
         else:
             return
 
@@ -178,14 +178,36 @@ def batches(
 _KEPT: dict[tuple[str, str, int], _Planner] = {}
 
 
-def _batch(name: int, scenario: Scenario, seed: int, numbers: list[int], request: Request) -> tuple[int, list[Outcome]]:
+_Batch = tuple[int, list[Outcome], RunError | None]
+
+
+def _batch(name: int, scenario: Scenario, seed: int, numbers: list[int], request: Request) -> _Batch:
     """One batch in a worker, which keeps its last planner for the batches to come; with the batch's name."""
     key = (scenario.digest, str(scenario.folder), seed)
     if key not in _KEPT:
         _KEPT.clear()
         _KEPT[key] = _Planner(scenario, seed)
     planner = _KEPT[key]
-    return name, [_replication(planner, number, request) for number in numbers]
+    return name, *_done(planner, numbers, request)
+
+
+def _done(planner: _Planner, numbers: list[int], request: Request) -> tuple[list[Outcome], RunError | None]:
+    """The outcomes of a batch, up to the first replication that can't go on, and why it can't."""
+    done = []
+    for number in numbers:
+        try:
+            done.append(_replication(planner, number, request))
+        except RunError as error:
+            return done, error
+    return done, None
+
+
+def _until_an_error(batch: list[Outcome], error: RunError | None) -> Iterator[list[Outcome]]:
+    """A batch; then its error, if there is one."""
+    if batch:
+        yield batch
+    if error:
+        raise error
 
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from simfunnel.comparison import Comparison
     from simfunnel.forecasting import Forecast
+    from simfunnel.verifying import Verification
 
 WIDE = 130  # columns to use where there is no terminal to ask
 FIRST = (
@@ -175,6 +176,27 @@ def show_forecast(forecast: Forecast) -> None:
         out.print(f"P({period} bookings reach {money(forecast.target or 0.0, spec.currency)}) = {share(chance)}")
     for note in forecast.notes:
         out.print(f"Note: {note}.")
+
+
+def show_verification(found: Verification) -> None:
+    """Known answers beside their estimates, and the verdict in words."""
+    from rich.table import Table
+
+    from simfunnel.verifying import words_of
+
+    out = console()
+    title = f"Known answers on the {found.engine} engine, seed {found.seed}" + (", quick" if found.quick else "")
+    table = Table("case", "quantity", title=title)
+    for name in ("exact", "estimate", "SE", "z", "n"):
+        table.add_column(name, justify="right")
+    for answer in found.answers:
+        check, estimate = answer.check, answer.estimate
+        figures = (f"{check.exact:.6f}", f"{estimate.mean:.6f}", f"{estimate.se:.2g}", f"{answer.z:+.2f}")
+        style = "bold red" if answer.fault else None
+        table.add_row(check.case, check.what, *figures, f"{estimate.n}", style=style)
+    out.print(table)
+    for words in words_of(found):
+        out.print(words)
 
 
 def show_frame(frame: pd.DataFrame, title: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from simfunnel import replicate
 from simfunnel.engines.records import CAUSES, MONEY, Records
 from simfunnel.errors import RunError
-from simfunnel.numerics import forward
+from simfunnel.known_answers import estimates
 from simfunnel.plan import Plan
 from simfunnel.scenario import Scenario, from_tree
 
@@ -146,16 +146,8 @@ def ends(records: Records, plan: Plan) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(estimates.Estimate):
     """A mean over independent repetitions and its standard error."""
-
-    mean: float
-    se: float
-    n: int
-
-    def z(self, exact: float) -> float:
-        """How many standard errors the mean lies above a known value."""
-        return (self.mean - exact) / self.se
 
     def check(self, exact: float, what: str = "", *, precision: float | None = None, most: float = 4.0) -> None:
         """Assert that a known value is within `most` standard errors, and that these are small beside it.
@@ -171,46 +163,10 @@ class Estimate:
 
 def mean_of(values: Any) -> Estimate:
     """The mean of independent values."""
-    values = np.asarray(values, dtype=np.float64)
-    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), len(values))
+    return Estimate(**vars(estimates.mean_of(values)))
 
 
 def share_of(hits: Any, expected: float) -> Estimate:
     """The share of independent yes/no values, with the standard error that the expected share implies."""
     hits = np.asarray(hits, dtype=bool)
     return Estimate(float(hits.mean()), math.sqrt(expected * (1 - expected) / len(hits)), len(hits))
-
-
-def mean_with_controls(values: Any, controls: Any) -> Estimate:
-    """The mean of independent values, with what is explained by controls (whose true mean is 0) taken out.
-
-    The intercept of a least-squares line. Control variates: A. M. Law, Simulation Modeling and Analysis, chapter 11.
-    """
-    y, x = np.asarray(values, dtype=np.float64), np.asarray(controls, dtype=np.float64)
-    design = np.column_stack([np.ones(len(y)), x])
-    coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
-    residual = y - design @ coefficients
-    variance = float(residual @ residual) / (len(y) - design.shape[1])
-    return Estimate(float(coefficients[0]), math.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0]), len(y))
-
-
-def luck_of(records: Records, plan: Plan, scenario: Scenario) -> list[float]:
-    """Controls for a model of queues: how far arrivals by source and mean effort by stage were from what is expected.
-
-    Looked at from the warm-up to 30 mean efforts before the horizon, so that no task counted is cut off by it.
-    Needs sources with a rate and members who work round the clock at the usual pace.
-    """
-    stages = list(scenario.spec.stages.values())
-    longest = max(stage.work.effort.mean() / 24 for stage in stages if stage.work)
-    first, last = plan.warm_up, plan.days - 30 * longest
-    people, rows = records.prospects, records.tasks
-    found = []
-    for k, rate_map in enumerate(plan.sources.rate_map):
-        expected = forward(plan.maps, rate_map, last) - forward(plan.maps, rate_map, first)
-        came = (people.source == k) & (people.born >= first) & (people.born < last)
-        found.append(came.sum() / expected - 1)
-    for s, stage in enumerate(stages):
-        if stage.work and not stage.work.effort.is_constant:
-            mine = (rows.stage == s) & (rows.begun >= first) & (rows.begun < last)
-            found.append(24 * (rows.ended - rows.begun)[mine].mean() / stage.work.effort.mean() - 1)
-    return found

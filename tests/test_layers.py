@@ -36,6 +36,7 @@ LAYERS = (
     "plots",
     "replicate",
     "runs",
+    "unfinished",
     # from data to a scenario
     "crm",
     "fitting",
@@ -44,6 +45,9 @@ LAYERS = (
     "experiments",
     "forecasting",
     "segments",
+    # what is known beforehand, and whether an engine says so
+    "known_answers",
+    "verifying",
     # what a person sees
     "starter",
     "screens",

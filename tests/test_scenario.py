@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import pickle
 from datetime import date, datetime
 from pathlib import Path
@@ -385,7 +384,7 @@ def test_plain_makes_what_a_file_could_have_held() -> None:
     made = plain({1: (np.float64(0.5), np.int64(3), np.bool_(True)), "day": datetime(2026, 10, 1, 12), "n": 10**30})
     assert made == {"1": [0.5, 3, True], "day": "2026-10-01", "n": 1e30}
     assert [type(x) for x in made["1"]] == [float, int, bool]
-    assert plain(10**400) == math.inf
+    assert plain(10**400) == ".inf"
 
 
 # --- there and back ---------------------------------------------------------------------------------------------------

@@ -46,23 +46,27 @@ def mean_with_controls(values: Any, controls: Any) -> Estimate:
     return Estimate(float(coefficients[0]), math.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0]), len(y))
 
 
-def luck_of(records: Records, plan: Plan, scenario: Scenario) -> list[float]:
+def luck_of(records: Records, plan: Plan, scenario: Scenario) -> dict[str, float]:
     """Controls for a model of queues: how far arrivals by source and mean effort by stage were from what is expected.
+
+    Each as a share of what is expected, so that 0 is its true mean.
 
     Looked at from the warm-up to 30 mean efforts before the horizon, so that no task counted is cut off by it.
     Needs sources with a rate and members who work round the clock at the usual pace.
     """
-    stages = list(scenario.spec.stages.values())
-    longest = max(stage.work.effort.mean() / 24 for stage in stages if stage.work)
+    works = [stage.work for stage in scenario.spec.stages.values()]
+    efforts = {s: work.effort for s, work in enumerate(works) if work and work.effort}
+    longest = max(effort.mean() / 24 for effort in efforts.values())
     first, last = plan.warm_up, plan.days - 30 * longest
     people, rows = records.prospects, records.tasks
-    found = []
+    found = {}
     for k, rate_map in enumerate(plan.sources.rate_map):
         expected = forward(plan.maps, rate_map, last) - forward(plan.maps, rate_map, first)
         came = (people.source == k) & (people.born >= first) & (people.born < last)
-        found.append(came.sum() / expected - 1)
-    for s, stage in enumerate(stages):
-        if stage.work and not stage.work.effort.is_constant:
+        found[f"arrivals from {plan.source_names[k]}"] = float(came.sum() / expected - 1)
+    for s, effort in efforts.items():
+        if not effort.is_constant:
             mine = (rows.stage == s) & (rows.begun >= first) & (rows.begun < last)
-            found.append(24 * (rows.ended - rows.begun)[mine].mean() / stage.work.effort.mean() - 1)
+            spent = 24 * (rows.ended - rows.begun)[mine].mean()
+            found[f"effort at {plan.place_names[s]}"] = float(spent / effort.mean() - 1)
     return found

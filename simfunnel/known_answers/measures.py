@@ -79,12 +79,12 @@ def wins_of_each_first(records: Records, plan: Plan) -> float:
     return metric("wins")(records, plan) / int(plan.sources.size[0])
 
 
-def arrivals_after_the_jump(records: Records, plan: Plan) -> float:
+def arrivals_after_the_jump(records: Records, _: Plan) -> float:
     """Prospects who came from day 60 on."""
     return float((records.prospects.born >= 60).sum())
 
 
-def gave_up(records: Records, plan: Plan) -> float:
+def gave_up(records: Records, _: Plan) -> float:
     """How many gave up."""
     return float((records.tasks.outcome == GAVE_UP).sum())
 

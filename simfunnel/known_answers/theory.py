@@ -89,8 +89,8 @@ def jackson(
     6.0
     """
     traffic = np.linalg.solve(np.eye(len(coming)) - np.array(passing, dtype=float).T, np.array(coming, dtype=float))
-    nodes = zip(servers, traffic.tolist(), service_rates, strict=True)
-    return sum(rate * time_in_system(c, rate, mu) for c, rate, mu in nodes) / sum(coming)
+    nodes = zip(servers, map(float, traffic), service_rates, strict=True)
+    return math.fsum(rate * time_in_system(c, rate, mu) for c, rate, mu in nodes) / sum(coming)
 
 
 def wins_of_one(referred_winners: float) -> float:

@@ -248,3 +248,14 @@ def test_tasks_use_up_the_open_minutes_one_by_one(
         if len(mine) == effort:
             assert begun * 1440 == pytest.approx(mine[0], abs=1e-6)
             assert ended * 1440 == pytest.approx(mine[-1] + 1, abs=1e-6)
+
+
+def test_a_task_that_fills_an_opening_ends_with_it() -> None:
+    """One minute a week: rounding must not carry a task of one minute into the next week."""
+    scenario = toy(
+        calendar={"days": "Mon", "hours": "00:39-00:40"},
+        teams={"sellers": {"size": 1}},
+        stages={"lead": {"work": {"team": "sellers", "effort": "1 min"}, "exits": {"lost": {}}}},
+    )
+    records, _ = run(scenario)
+    assert records.tasks.ended[0] * 1440 == pytest.approx(40)
