@@ -76,6 +76,19 @@ def one_run(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     return {"seconds": seconds, **figures(records, plan), **extra}
 
 
+def streamed(engine: Any, prospects: int, seed: int) -> dict[str, float]:
+    """One long run whose records are taken away in chunks and let go."""
+    begin = time.perf_counter()
+    plan = compile_plan(spec_of(prospects / ARRIVALS_A_DAY))
+    start, before = time.perf_counter(), megabytes()
+    came, events, most = 0, 0, 0
+    for part in engine.chunks(plan, seed, 0):
+        came, events, most = came + len(part.prospects.key), part.events, max(most, len(part.moves.time))
+    seconds, after = time.perf_counter() - start, megabytes()
+    extra = {"events": events, "plan_seconds": start - begin, "megabytes_before": before, "megabytes": after}
+    return {"seconds": seconds, "prospects": came, "most_moves_at_once": most, **extra}
+
+
 def replications(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     """From the file to the tables of many replications."""
     start = time.perf_counter()
@@ -95,6 +108,7 @@ def main() -> int:
     options.add_argument("--prospects", type=int, default=100_000)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--kpis", action="store_true")
+    options.add_argument("--chunks", action="store_true")
     given = options.parse_args()
     name = "simpy_engine" if given.engine == "simpy" else given.engine
     try:
@@ -103,7 +117,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return CANNOT
     replications(engine, 1, given.seed)  # whatever is compiled or imported at first use
-    measure = replications if given.kpis else one_run
+    measure = replications if given.kpis else streamed if given.chunks else one_run
     print(json.dumps(measure(engine, given.prospects, given.seed)))
     return 0
 
