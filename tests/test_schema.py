@@ -4,6 +4,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from simfunnel.scenario import schema as schema_module
 from simfunnel.scenario.documents import parse
 from simfunnel.scenario.schema import reference, schema
 
@@ -51,3 +52,16 @@ def test_every_key_is_documented():
 def test_shipped_scenarios_name_the_schema_for_editors():
     for file in ROOT.glob("scenarios/**/*.yaml"):
         assert "yaml-language-server: $schema=" in file.read_text().splitlines()[0], file.name
+
+
+def test_every_key_has_an_example():
+    rows = [line.split(" | ") for line in reference().splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert [row[0] for row in rows if "`" not in row[-1]] == []
+
+
+def test_the_examples_of_keys_are_of_keys_that_exist():
+    whole = schema()
+    parts = {name.removesuffix("Spec").lower(): part for name, part in whole["$defs"].items()} | {"file": whole}
+    for part, examples in schema_module._EXAMPLES.items():
+        assert set(examples) <= set(parts[part]["properties"]), part

@@ -29,6 +29,46 @@ _SHORT: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Shorter ways of writing a key than the one that the spec holds in the end."""
 
+_EXAMPLES: dict[str, dict[str, str]] = {
+    "file": {
+        "override": "{teams: {closer: {size: 6}}}",
+        "name": "B2B software",
+        "description": "Two reps qualify leads, three closers win them.",
+        "currency": "EUR",
+        "sources": "{website: {rate: 12 per day}, referral: {}}",
+        "teams": "{closer: {size: 3}}",
+        "stages": "{quote: {exits: {customer: {chance: 30%}, lost: {}}}, customer: {books: value}}",
+        "effects": "[{when: {source: referral}, on: quote -> customer, odds: x1.8}]",
+    },
+    "effect": {"per": "100 in customer", "fades": "{from: 2026-11-02, half_life: 30 days}"},
+    "limit": {"to": "lost"},
+    "member": {"name": "Ana", "count": "4"},
+    "opendeal": {"id": "D-1041", "stage": "quote", "member": "Ana"},
+    "plugin": {"python": "rules.py:by_size"},
+    "referral": {"source": "referral"},
+    "route": {"to": "key_account"},
+    "send": {"source": "second_product"},
+    "source": {
+        "size": "300",
+        "deals": "[{id: D-1041, stage: quote, age: 12 days}]",
+        "worked": "{team: reps, effort: 20 min, yields: 8%}",
+        "enters": "quote",
+    },
+    "stage": {
+        "work": "{team: closer, effort: 2 h, touches: 3, every: 4 days}",
+        "exits": "{customer: {chance: 30%, after: 20 days}, lost: {after: 10 days}}",
+        "limit": "{after: 120 days, to: lost}",
+        "route": "[{when: {value: over 50k}, to: key_account}]",
+        "customer": "true",
+        "refers": "{number: {poisson: 0.4}, after: 60 days, source: referral, reward: 500}",
+        "sends": "{number: 1, after: 90 days, source: second_product}",
+    },
+    "team": {"size": "3", "members": "[{name: Ana, skill: 1.2}, {count: 4}]"},
+    "work": {"team": "closer", "touches": "3", "gives_up": "nursery"},
+    "worked": {"team": "reps"},
+}
+"""An example of each key whose schema shows none: a name, a part of its own, or a text."""
+
 _PREFACE = """\
 # Scenario reference
 
@@ -111,12 +151,12 @@ def reference() -> str:
         "",
         "## The file",
         "",
-        *_table(whole["properties"], needed),
+        *_table("file", whole["properties"], needed),
     ]
     for name, part in whole["$defs"].items():
         if part.get("properties"):
             lines += ["", f"## {_heading(name)}", "", part.get("description", "").strip(), ""]
-            lines += _table(part["properties"], part.get("required", []))
+            lines += _table(_heading(name), part["properties"], part.get("required", []))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -124,27 +164,35 @@ def _heading(name: str) -> str:
     return name.removesuffix("Spec").lower()
 
 
-def _table(properties: Mapping[str, Any], required: list[str]) -> Iterator[str]:
+def _table(part: str, properties: Mapping[str, Any], required: list[str]) -> Iterator[str]:
     yield "| key | meaning | written |"
     yield "| --- | --- | --- |"
     for key, told in properties.items():
         must = " (required)" if key in required else ""
         meaning = " ".join(str(told.get("description", "")).split()).replace("|", "\\|")
-        yield f"| `{key}`{must} | {meaning} | {_form(told)} |"
+        example = _EXAMPLES.get(part, {}).get(key)
+        written = f"`{example}`" if example else _form(told)
+        link = _link(told)
+        yield f"| `{key}`{must} | {meaning} | {written}{f'; see {link}' if link else ''} |"
 
 
 def _form(told: Mapping[str, Any]) -> str:
-    """How a key is written: the part that it holds, or examples."""
-    link = next(_links(told), None)
-    if link and not _found_first(told, "examples") and not _found_first(told, "enum"):
-        name = link.rpartition("/")[2]
-        return f"see [{_heading(name)}](#{_heading(name)})"
+    """How a key is written: examples of it."""
     examples = [e for e in _found(told, "examples") for e in e]
     choices = [c for found in _found(told, "enum") for c in found]
     shown = [f"`{_plain(x)}`" for x in [*choices, *examples][:4]]
     kind = next(iter(_found(told, "type")), "")
     kinds = {"integer": "a whole number", "boolean": "true or false", "string": "a text"}
     return ", ".join(shown) or ("a name" if isinstance(kind, list) else kinds.get(str(kind), ""))
+
+
+def _link(told: Mapping[str, Any]) -> str:
+    """Where the part that a key holds is told; nothing where it shows itself."""
+    link = next(_links(told), None)
+    if not link or _found_first(told, "enum"):
+        return ""
+    name = _heading(link.rpartition("/")[2])
+    return f"[{name}](#{name})"
 
 
 def _found_first(node: Any, key: str) -> Any:
