@@ -62,9 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _crew(workers: int, replications: int) -> int:
-    """How many workers to use: all cores where none are named and there is work for them."""
-    return workers or (min(os.cpu_count() or 1, 8) if replications >= 40 else 1)
+def _crew(workers: int, replications: int, engine: str = "simpy") -> int:
+    """How many workers to use: all cores where none are named and the work is worth their start, some seconds each."""
+    worth = {"simpy": 40, "compiled": 400}[engine]
+    return workers or (min(os.cpu_count() or 1, 8) if replications >= worth else 1)
 
 
 def _folder(output: Path | None, source: Path, *, quiet: bool) -> Path | None:
@@ -164,7 +165,7 @@ def run(
         request = replicate.Request(by=by, log=log is not None)
         keeper = Unfinished.begun(folder, model, seed, replications, request)
     stopped = None
-    crew = _crew(workers, replications)
+    crew = _crew(workers, replications, chosen)
     try:
         with _on(cluster), progress(f"simulating {model.name} ({chosen} engine)") as tell:
             result = replicate.run(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from simfunnel.calendars import Calendar, work_map
+from simfunnel.numerics import Floats
 from simfunnel.plan.tables import NEVER, NOWHERE, MemberTable, TeamTable
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.scenario.conditions import member_names, read_when
@@ -56,6 +58,14 @@ def _work_map(shop: Workshop, member: Working, team: TeamSpec) -> int:
     pace = number(_said(member, team, "selling_time"), 1.0) * number(_said(member, team, "speed"), 1.0)
     hired: date | None = _said(member, team, "hired")
     ramp = number(_said(member, team, "ramp"))
+    return shop.maps.add(*_hours_of_work(calendar, shop.spec.start, shop.whole_days, pace, hired, ramp))
+
+
+@lru_cache(maxsize=256)
+def _hours_of_work(
+    calendar: Calendar, start: date, days: int, pace: float, hired: date | None, ramp: float
+) -> tuple[Floats, Floats]:
+    """The map's nodes; kept, for most members of most replications have the same."""
 
     def on(day: date) -> float:
         if hired is None:
@@ -65,7 +75,7 @@ def _work_map(shop: Workshop, member: Working, team: TeamSpec) -> int:
             return 0.0
         return pace * (min(1.0, (worked + 0.5) / ramp) if ramp > 0 else 1.0)
 
-    return shop.maps.add(*work_map(calendar, shop.spec.start, shop.whole_days, on))
+    return work_map(calendar, start, days, on)
 
 
 def _said(member: Working, team: TeamSpec, what: str) -> Any:
