@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -158,9 +159,8 @@ def run(
         raise InputError("name a scenario file, or with --resume the folder of an interrupted run")
     if folder:
         runs.check_folder(folder)
-    _warn(model)
     chosen = replicate.engine_for(model, engine)
-    _say_if_cold(chosen)
+    _warn(model, chosen)
     if folder and not keeper:
         request = replicate.Request(by=by, log=log is not None)
         keeper = Unfinished.begun(folder, model, seed, replications, request)
@@ -300,6 +300,7 @@ def experiment(
 
     found = experiments.load_experiment(file)
     crew = _crew(workers, replications or found.spec.replications)
+    _say_if_cold("compiled")
     with progress(found.spec.name) as tell:
         result = experiments.run_experiment(found, replications=replications, seed=seed, workers=crew, progress=tell)
     measures = list(found.spec.measures)
@@ -386,6 +387,7 @@ def forecast(
     """
     from simfunnel import forecasting
     from simfunnel.crm.importing import read_crm
+    from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
     from simfunnel.screens import progress, show_forecast
     from simfunnel.units import middle, read_amount
@@ -394,6 +396,7 @@ def forecast(
     folder = _folder(output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=json_)
     history = read_crm(deals, map_, _day(as_of)) if deals else None
     aim = None if target is None else float(middle(_read(read_amount, target, "--target")))
+    _say_if_cold(engine_for(model))
     with progress("forecasting") as tell:
         result = forecasting.forecast(
             model,
@@ -525,13 +528,14 @@ def _all_loaded(files: list[Path], load: Callable[[Path], Scenario]) -> list[Sce
     return found
 
 
+@cache
 def _say_if_cold(engine: str) -> None:
     """Tell of the wait for the first run's compiling."""
     if engine == "compiled":
         from simfunnel.engines import compiled
 
         if compiled.is_cold():
-            print("compiling the engine, once for this machine (about 15 s) ...", file=sys.stderr, flush=True)
+            print("compiling the engine, once for this machine (about 20 s) ...", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -555,11 +559,14 @@ def _on(cluster: str | None) -> Iterator[None]:
         yield
 
 
-def _warn(scenario: Scenario) -> None:
+def _warn(scenario: Scenario, engine: str | None = None) -> None:
+    """What is doubtful in a scenario, and that the engine which is to run it must be compiled first."""
     from simfunnel.expectation import explosion
+    from simfunnel.replicate import engine_for
 
     for warning in (*scenario.warnings, *explosion(scenario.spec)):
         print(f"Warning: {warning}", file=sys.stderr)
+    _say_if_cold(engine or engine_for(scenario))
 
 
 def _read(reader: Callable[[object], Any], text: str, option: str) -> Any:

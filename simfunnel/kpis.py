@@ -95,14 +95,13 @@ class View:
 
         What happens at the very instant between two periods belongs to the later one, here as in sums.
         """
-        moves, count = self.records.moves, len(self.periods)
+        moves = self.records.moves
         change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
         period = np.maximum(self.periods.of(moves.time), 0)
         which = (change != 0) & (moves.time <= self.periods.edges[-1])
         amount = np.broadcast_to(np.asarray(amounts, dtype=np.float64), self.group.shape)
         person = moves.prospect[which]
         by_period = self._added(self.group[person], period[which], change[which] * amount[person])
-        assert by_period.shape[1] == count
         return np.cumsum(by_period, axis=1)
 
     def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:

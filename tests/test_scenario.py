@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from simfunnel.distributions import Distribution
 from simfunnel.errors import InputError
+from simfunnel.plan import compile_plan
 from simfunnel.scenario import Scenario, from_tree, load, load_text
 from simfunnel.scenario.documents import dump, parse, plain
 from simfunnel.scenario.fields import Shares
 from simfunnel.scenario.variants import merge
 from simfunnel.units import Span, Uncertain
+from tests.helpers import toy
 
 HERE = Path(__file__).parent
 EXAMPLE = load(HERE / "example.yaml")
@@ -462,3 +464,12 @@ def test_warnings_are_no_faults() -> None:
     found = load_text(SMALL.replace("    books: value\n", "    exits: {}\n")).warnings
     assert any("no stage books anything" in text for text in found)
     assert any("'referral' brings nobody" in text for text in found)
+
+
+def test_the_stock_of_an_end_that_is_not_named() -> None:
+    """A limit leads to `lost` unless it says otherwise; so how many are lost can be looked at."""
+    scenario = toy(
+        stages={"lead": {"limit": {"after": "9 days"}}},
+        effects=[{"on": "lead", "time": "x2", "when": {"in lost": "over 5"}}],
+    )
+    assert compile_plan(scenario.spec).stocks.tolist() == [1]

@@ -186,10 +186,23 @@ class State(NamedTuple):
     money_f: Floats
 
 
+@inner
+def rise(agenda: Agenda, i: int, time: float, order: int, what: int) -> None:
+    """Let an event rise from place i of the heap to where it belongs."""
+    times, orders, payloads = agenda.times, agenda.orders, agenda.payloads
+    while i > 0:
+        parent = (i - 1) >> 1
+        if times[parent] < time or (times[parent] == time and orders[parent] < order):
+            break
+        times[i], orders[i], payloads[i] = times[parent], orders[parent], payloads[parent]
+        i = parent
+    times[i], orders[i], payloads[i] = time, order, what
+
+
 @compiled
 def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int:
     """Schedule an event; returns its order."""
-    count, times, orders, payloads, rings = agenda.counts, agenda.times, agenda.orders, agenda.payloads, agenda.rings
+    count, rings = agenda.counts, agenda.rings
     order = int(urgency * FIRST_ORDER + count[SEQUENCE])
     count[SEQUENCE] += 1
     if time == now and urgency < 3:
@@ -200,13 +213,7 @@ def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int
         return order
     i = count[HEAP]
     count[HEAP] = i + 1
-    while i > 0:
-        parent = (i - 1) >> 1
-        if times[parent] < time or (times[parent] == time and orders[parent] < order):
-            break
-        times[i], orders[i], payloads[i] = times[parent], orders[parent], payloads[parent]
-        i = parent
-    times[i], orders[i], payloads[i] = time, order, what
+    rise(agenda, i, time, order, what)
     return order
 
 
@@ -224,13 +231,7 @@ def drop_first(agenda: Agenda) -> None:
         i = child
         child = 2 * i + 1
     time, order, what = times[n], orders[n], payloads[n]
-    while i > 0:
-        parent = (i - 1) >> 1
-        if times[parent] < time or (times[parent] == time and orders[parent] < order):
-            break
-        times[i], orders[i], payloads[i] = times[parent], orders[parent], payloads[parent]
-        i = parent
-    times[i], orders[i], payloads[i] = time, order, what
+    rise(agenda, i, time, order, what)
 
 
 @inner

@@ -137,6 +137,15 @@ def _goals(tree: Tree) -> list[tuple[Path_, Any]]:
     return goals + [found for pattern in _GOALS for found in _at(tree, *pattern)]
 
 
+def _ends(tree: Tree) -> tuple[str, ...]:
+    """The ends: goals that are no stages, and `lost` where a limit or impatience leads there unsaid."""
+    goals = [str(goal) for _, goal in _goals(tree)]
+    for pattern, said in ((("stages", "*", "limit"), "to"), (("stages", "*", "work"), "gives_up")):
+        parts = [part for _, part in _at(tree, *pattern) if isinstance(part, Mapping)]
+        goals += [LOST for part in parts if said not in part and (said == "to" or "patience" in part)]
+    return tuple(dict.fromkeys(goal for goal in goals if goal not in (*_names(tree, "stages"), STAYS)))
+
+
 def _goals_are_meant(tree: Tree) -> Iterator[Finding]:
     """A goal that is no stage is an end, unless it looks like a misspelt stage."""
     stages = _names(tree, "stages")
@@ -222,7 +231,7 @@ def _words_of(tree: Tree) -> tuple[Vocabulary, set[str]]:
         members=tuple(n for name in read for n in member_names(name, ScenarioSpec.model_construct(teams=read))),
         attributes={name: found.levels if found else None for name, found in drawn.items()},
         start=start,
-        ends=tuple(dict.fromkeys(str(goal) for _, goal in _goals(tree) if str(goal) not in _names(tree, "stages"))),
+        ends=_ends(tree),
     )
     unread = {name for name, found in drawn.items() if found is None}
     unread |= {fact for fact, part in (("source", "sources"), ("stage", "stages")) if _is_broken(tree, part)}

@@ -82,6 +82,8 @@ def _read_yield(value: object) -> Distribution:
     """A chance of one, or a count."""
     if isinstance(value, str) and "%" in value:
         return Distribution("bernoulli", (("p", units.read_chance(value)),))
+    if isinstance(value, str):
+        raise ValueError(f"'{value}' is no yield; write a chance such as 8%, a count such as 2, or {{poisson: 0.4}}")
     return read_distribution(value, units.read_number, floor=0.0)
 
 

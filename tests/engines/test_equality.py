@@ -20,7 +20,6 @@ from tests.strategies import scenarios
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted([*ROOT.glob("scenarios/**/*.yaml"), *ROOT.glob("simfunnel/**/*.yaml"), ROOT / "tests/example.yaml"])
-MAVEN = ROOT.parent / "shared/data/maven_crm_2017q3/sales_pipeline.csv"
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
@@ -28,8 +27,8 @@ def test_both_engines_agree_on_what_is_shipped(file: Path) -> None:
     helpers.run(load(file), SHIPPED.index(file))
 
 
-def test_both_engines_agree_on_a_fitted_model() -> None:
-    history = sf.read_crm(MAVEN, as_of=date(2017, 9, 30))
+def test_both_engines_agree_on_a_fitted_model(shared_data: Path) -> None:
+    history = sf.read_crm(shared_data / "maven_crm_2017q3/sales_pipeline.csv", as_of=date(2017, 9, 30))
     model = sf.from_today(sf.from_tree(sf.fit(history).tree), history)
     records, _ = helpers.run(model, 3)
     assert len(records.moves.time) > 10_000
