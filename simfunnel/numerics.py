@@ -330,6 +330,18 @@ def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
 
 
 @compiled
+def pace_since(maps: Maps, m: int, now: float, age: float) -> float:
+    """How much of an exit's own time has run in the last `age` days; m is its map, or -1 where it runs as the clock."""
+    return age if m < 0 else forward(maps, m, now) - forward(maps, m, now - age)
+
+
+@compiled
+def pace_wait(maps: Maps, m: int, now: float, span: float) -> float:
+    """The days until so much of an exit's own time has run; infinity where that is beyond the map's end."""
+    return span if m < 0 else max(0.0, backward(maps, m, forward(maps, m, now) + span) - now)
+
+
+@compiled
 def opening(maps: Maps, m: int, x: float) -> float:
     """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
     a = maps.start[m]

@@ -60,6 +60,8 @@ from simfunnel.numerics import (
     holds,
     inner,
     opening,
+    pace_since,
+    pace_wait,
     quantile,
     quantile_beyond,
     rounded,
@@ -248,7 +250,7 @@ def look(world: World, facts: Floats, since: float, now: float) -> None:
     facts[AGE] = now - since
     facts[DATE] = now
     day = int(now)
-    for k in range(4):
+    for k in range(world.day_facts.shape[1]):
         facts[DAY_FACTS + k] = world.day_facts[day, k]
     first = len(facts) - len(world.stocks)
     for k in range(len(world.stocks)):
@@ -986,7 +988,8 @@ def advance(
                     stretch = 1.0
                     if acts[n_exits + e + 1] > acts[n_exits + e]:
                         stretch = factor(world, n_exits + e, facts, since, now)
-                    weight *= survival(tables, exits.after[e], age / stretch) if stretch > 0.0 else 0.0
+                    old = pace_since(maps, exits.pace[e], now, age)
+                    weight *= survival(tables, exits.after[e], old / stretch) if stretch > 0.0 else 0.0
                 weights[e - first] = weight
             if last - first == 1:
                 k = 0 if weights[0] > 0.0 else -1
@@ -1002,11 +1005,13 @@ def advance(
                     stretch = factor(world, n_exits + e, facts, since, now)
                 if age != 0.0:
                     u = uniform(seed, replication, ints[p, KEY], purposes.after[e], visit)
-                    wait = max(0.0, quantile_beyond(tables, exits.after[e], age / stretch, u) * stretch - age)
+                    old = pace_since(maps, exits.pace[e], now, age)
+                    wait = max(0.0, quantile_beyond(tables, exits.after[e], old / stretch, u) * stretch - old)
                 else:
                     wait = stretch * sample(
                         tables, exits.after[e], seed, replication, ints[p, KEY], purposes.after[e], visit
                     )
+                wait = pace_wait(maps, exits.pace[e], now, wait)
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 ints[p, PHASE] = EXIT_OVER

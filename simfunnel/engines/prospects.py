@@ -6,7 +6,7 @@ from simfunnel.numerics import Floats
 from simfunnel.scenario.conditions import FACT
 
 SOURCE, STAGE, MEMBER, GENERATION, VALUE, WAITED, TOUCHES, VISITS, AGE, DATE = range(10)
-DATED = slice(FACT["quarter_day"], FACT["month"] + 1)
+DATED = slice(FACT["quarter_day"], FACT["holiday"] + 1)
 """Places in the array of facts."""
 
 

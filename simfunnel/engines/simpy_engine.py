@@ -60,6 +60,8 @@ from simfunnel.numerics import (
     choose,
     effect,
     holds,
+    pace_since,
+    pace_wait,
     quantile,
     quantile_beyond,
     rounded,
@@ -367,8 +369,8 @@ class Replication:
             if self.exits.forward[e]:
                 weight *= skill
             if age and self.exits.to[e] != NOWHERE:
-                stretch = self.factor(slots.time(e), p)
-                weight *= survival(plan.tables, self.exits.after[e], age / stretch) if stretch > 0.0 else 0.0
+                stretch, old = self.factor(slots.time(e), p), self.old(e, age)
+                weight *= survival(plan.tables, self.exits.after[e], old / stretch) if stretch > 0.0 else 0.0
             weights[e - first] = weight
         k = choose(weights, self.draw(p, self.purposes.choice[s], visit))
         if k < 0 or self.exits.to[first + k] == NOWHERE:
@@ -376,8 +378,15 @@ class Replication:
         e = first + k
         u, stretch = self.draw(p, self.purposes.after[e], visit), self.factor(slots.time(e), p)
         if age:
-            return e, max(0.0, quantile_beyond(plan.tables, self.exits.after[e], age / stretch, u) * stretch - age)
-        return e, quantile(plan.tables, self.exits.after[e], u) * stretch
+            old = self.old(e, age)
+            span = max(0.0, quantile_beyond(plan.tables, self.exits.after[e], old / stretch, u) * stretch - old)
+        else:
+            span = quantile(plan.tables, self.exits.after[e], u) * stretch
+        return e, pace_wait(plan.maps, self.exits.pace[e], self.env.now, span)
+
+    def old(self, e: int, age: float) -> float:
+        """The age of a deal in the time of an exit, which may run faster or slower than the clock."""
+        return float(pace_since(self.plan.maps, self.exits.pace[e], self.env.now, age))
 
     def skill(self, p: Prospect, s: int) -> float:
         """The skill of the member who has worked on a prospect in this stage; 1 where nobody has."""

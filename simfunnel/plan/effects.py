@@ -43,8 +43,7 @@ def _slots_of(shop: Workshop, effect: EffectSpec, slots: Slots) -> list[tuple[in
     exits = shop.exits
     stages = list(shop.spec.stages)
     on_stages = [stages.index(p) for p in effect.on if p in stages] if effect.on else list(range(len(stages)))
-    named = {tuple(part.strip() for part in p.split("->")) for p in effect.on if "->" in p}
-    on_exits = [e for e, (s, goal, _) in enumerate(exits) if (stages[s], goal) in named]
+    on_exits = [e for e, (s, goal, _) in enumerate(exits) if (stages[s], goal) in exits_named(effect)]
     places = shop.places
     whole = [e for e, (s, goal, _) in enumerate(exits) if s in on_stages and goal != STAYS]
     forward = [e for e in whole if exits[e][0] < places.index(exits[e][1]) < len(stages)]
@@ -66,6 +65,11 @@ def _slots_of(shop: Workshop, effect: EffectSpec, slots: Slots) -> list[tuple[in
     if effect.value is not None:
         filed.append((slots.value, number(effect.value)))
     return filed
+
+
+def exits_named(effect: EffectSpec) -> set[tuple[str, ...]]:
+    """The exits (`stage -> goal`) that an effect names."""
+    return {tuple(part.strip() for part in place.split("->")) for place in effect.on if "->" in place}
 
 
 def looks_at_stock(shop: Workshop, effect: EffectSpec) -> bool:

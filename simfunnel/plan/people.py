@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import date, timedelta
 from functools import lru_cache
 
 import numpy as np
 
 from simfunnel.distributions import Distribution, QuantileTable, discrete
-from simfunnel.numerics import Floats, holds
+from simfunnel.plan.dates import by_day, thinned_out
 from simfunnel.plan.effects import ceiling, looks_at_stock
 from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DealTable, DrawnTable, SourceTable
-from simfunnel.plan.workshop import ConditionPacker, Workshop, floats, ints, number
+from simfunnel.plan.workshop import Workshop, floats, ints, number
 from simfunnel.randomness import purpose, root_key
-from simfunnel.scenario.conditions import FACT, FACTS, read_when
 from simfunnel.scenario.fields import Drawn, Shares
 from simfunnel.scenario.spec import EffectSpec, OpenDeal, ScenarioSpec, SourceSpec
 from simfunnel.units import Rate
@@ -102,7 +100,7 @@ def _arrivals(shop: Workshop, name: str, source: SourceSpec) -> int:
         rate = _rate_on(source, day)
         per_day = 0.0 if rate is None else number(rate.per_day)
         per_day *= number(source.weekday.get(day.weekday()), 1.0) * number(source.season.get(day.month), 1.0)
-        per_day *= math.prod(factor(d) for factor in factors)
+        per_day *= factors[d]
         hours = calendar.hours if rate is not None and rate.working else ((0.0, 24.0),)
         if rate is not None and rate.working and not calendar.is_open(day):
             per_day = 0.0
@@ -114,14 +112,7 @@ def _arrivals(shop: Workshop, name: str, source: SourceSpec) -> int:
             y.append(y[-1] + per_day * (end - begin) / sum(b - a for a, b in hours))
     if len(x) == 1:
         x, y = [0.0, float(shop.whole_days)], [0.0, 0.0]
-    return shop.maps.add(*_thinned_out(floats(x), floats(y)))
-
-
-def _thinned_out(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The same map without the nodes that lie on a straight line between their neighbours."""
-    slope = np.diff(y) / np.diff(x)
-    keep = np.concatenate([[True], ~np.isclose(slope[1:], slope[:-1], rtol=1e-12, atol=0.0), [True]])
-    return x[keep], y[keep]
+    return shop.maps.add(*thinned_out(floats(x), floats(y)))
 
 
 def _rate_on(source: SourceSpec, day: date) -> Rate | None:
@@ -142,29 +133,13 @@ def _ceiling(shop: Workshop, name: str) -> float:
     return math.prod(ceiling(effect) for effect in found) if found else 0.0
 
 
-def _arrival_effects(shop: Workshop, name: str) -> list[Callable[[int], float]]:
-    """The factor of each effect of the date on a source's arrivals, by day."""
-    return [_factor_by_day(shop, effect) for effect in _on_arrivals(shop, name, by_stock=False)]
-
-
-def _factor_by_day(shop: Workshop, effect: EffectSpec) -> Callable[[int], float]:
-    packer = ConditionPacker()
-    packer.add(read_when(effect.when, shop.words))
-    conditions = packer.pack()
-    facts = np.zeros(len(FACTS) + len(shop.words.attributes))
-
-    def factor(d: int) -> float:
-        facts[FACT["date"]] = d
-        facts[FACT["quarter_day"] : FACT["month"] + 1] = shop.day_facts[d]
-        if not holds(conditions, 0, facts):
-            return 1.0
-        strength = 1.0
-        if effect.fades:
-            since = (effect.fades.from_ - shop.spec.start).days
-            strength = 0.0 if d < since else 0.5 ** ((d - since) / number(effect.fades.half_life))
-        return float(number(effect.arrivals, 1.0) ** strength)
-
-    return factor
+def _arrival_effects(shop: Workshop, name: str) -> list[float]:
+    """The product of all effects of the date on a source's arrivals, by day."""
+    product = np.ones(shop.whole_days)
+    for effect in _on_arrivals(shop, name, by_stock=False):
+        product *= by_day(shop.spec, shop.words, effect, number(effect.arrivals), 0, shop.whole_days)
+    factors: list[float] = product.tolist()
+    return factors
 
 
 def listed_deals(spec: ScenarioSpec) -> list[tuple[int, OpenDeal]]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from simfunnel.numerics import Floats, Ints
+from simfunnel.plan.dates import by_day, thinned_out
+from simfunnel.plan.effects import exits_named
+from simfunnel.plan.people import listed_deals
 from simfunnel.plan.tables import NOWHERE, ExitTable, Purposes, ReferralTable, RouteTable, StageTable
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.randomness import purpose
 from simfunnel.scenario.conditions import read_when
+from simfunnel.scenario.fields import STAYS
 from simfunnel.scenario.spec import ReferralSpec, SendSpec, StageSpec
 
 
@@ -58,11 +66,32 @@ def exit_table(shop: Workshop) -> ExitTable:
         to=ints(to),
         chance=floats(chances),
         after=ints([shop.maybe(way.after) for _, _, way in exits]),
+        pace=ints(_paces(shop)),
         forward=ints([s < place < len(shop.spec.stages) for (s, _, _), place in zip(exits, to, strict=True)]),
         set_start=starts([len(changes) for changes in sets]),
         set_fact=ints([shop.words.fact(name) for changes in sets for name, _ in changes]),
         set_value=floats([_code(shop, name, value) for changes in sets for name, value in changes]),
     )
+
+
+def _paces(shop: Workshop) -> list[int]:
+    """The map of each exit's time; it begins when the oldest open deal came to where it is."""
+    effects = [effect for effect in shop.spec.effects if effect.pace is not None]
+    ages = [number(deal.age) for _, deal in listed_deals(shop.spec)] if effects else []
+    before = math.ceil(max(ages, default=0.0))
+    count = before + shop.whole_days
+    stages, found = list(shop.spec.stages), []
+    for s, goal, _ in shop.exits:
+        mine = [e for e in effects if not e.on or stages[s] in e.on or (stages[s], goal) in exits_named(e)]
+        if not mine or goal == STAYS:
+            found.append(NOWHERE)
+            continue
+        pace = np.ones(count)
+        for effect in mine:
+            pace *= by_day(shop.spec, shop.words, effect, number(effect.pace), -before, count)
+        y = np.concatenate([[0.0], np.cumsum(pace)])
+        found.append(shop.maps.add(*thinned_out(np.arange(-before, shop.whole_days + 1, dtype=np.float64), y)))
+    return found
 
 
 def _code(shop: Workshop, attribute: str, value: str | float) -> float:

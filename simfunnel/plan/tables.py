@@ -104,6 +104,7 @@ class ExitTable(NamedTuple):
     to: Ints
     chance: Floats
     after: Ints
+    pace: Ints  # the map from clock time to the time of the exit; NOWHERE where they are the same
     forward: Ints
     set_start: Ints
     set_fact: Ints

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 
-from simfunnel.calendars import MapPacker, quarter_of
+from simfunnel.calendars import MapPacker
 from simfunnel.distributions import Distribution, Packer
 from simfunnel.numerics import Conditions, Floats, Ints
+from simfunnel.plan.dates import day_facts
 from simfunnel.plan.tables import NOWHERE
 from simfunnel.scenario.conditions import Clause, vocabulary
 from simfunnel.scenario.fields import STAYS
@@ -76,7 +76,7 @@ class Workshop:
         self.conditions = ConditionPacker()
         self.places = (*spec.stages, *spec.ends)
         self.whole_days = max(1, math.ceil(spec.days - 1e-9))
-        self.day_facts = _day_facts(spec.start, self.whole_days + 1, spec.fiscal_year_ends)
+        self.day_facts = day_facts(spec, 0, self.whole_days + 1)
         self.exits: list[tuple[int, str, ExitSpec]] = [
             (s, goal, way) for s, stage in enumerate(spec.stages.values()) for goal, way in stage.exits.items()
         ]
@@ -88,13 +88,3 @@ class Workshop:
     def maybe(self, distribution: Distribution | None) -> int:
         """The number of a distribution; NOWHERE for none."""
         return NOWHERE if distribution is None else self.distributions.add(distribution.settled())
-
-
-def _day_facts(start: date, days: int, fiscal_year_ends: int) -> Floats:
-    """For each day: its number in the fiscal quarter, the days left in it, weekday (Monday 0) and month."""
-    rows = np.empty((days, 4))
-    for d in range(days):
-        day = start + timedelta(days=d)
-        first, after = quarter_of(day, fiscal_year_ends)
-        rows[d] = ((day - first).days, (after - day).days - 1, day.weekday(), day.month)
-    return rows

@@ -276,6 +276,8 @@ def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
                 yield (*path, "on"), problem
         if "arrivals" in effect:
             yield from _arrivals_problems(path, effect, words)
+        if "pace" in effect:
+            yield from _pace_problems(path, effect)
         if isinstance(effect.get("per"), str):
             problem = _per_problem(effect["per"], effect, words)
             if problem:
@@ -302,6 +304,16 @@ def _arrivals_problems(path: Path_, effect: Tree, words: Vocabulary) -> Iterator
         return
     if factor > 1 and "most" not in effect:
         yield path, "arrivals that grow with a stock need a ceiling; add for example most: x3"
+
+
+def _pace_problems(path: Path_, effect: Tree) -> Iterator[Finding]:
+    """The pace of time is the same for everyone."""
+    for name, _ in _items(effect.get("when")):
+        if name not in DATED:
+            allowed = ", ".join(n for n in DATED if n != "quarter_days_left")
+            yield (*path, "when", name), f"an effect on pace can look at the date ({allowed}) only, not {name}"
+    if "per" in effect:
+        yield (*path, "per"), "an effect on pace is the same for everyone, so it has no per"
 
 
 def _per_fact(text: str) -> str:

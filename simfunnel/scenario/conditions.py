@@ -20,11 +20,11 @@ from simfunnel.units import Interval
 
 FACTS = (
     "source", "stage", "member", "generation", "value", "waited", "touches", "visits", "age",
-    "date", "quarter_day", "quarter_days_left", "weekday", "month",
+    "date", "quarter_day", "quarter_days_left", "weekday", "month", "holiday",
 )  # fmt: skip
 """The facts that every prospect has, in the order of the engines' array; its attributes follow."""
 FACT = {name: k for k, name in enumerate(FACTS)}
-DATED = ("date", "quarter_day", "quarter_days_left", "weekday", "month")
+DATED = FACTS[FACTS.index("date") :]
 COUNTED = ("generation", "value", "waited", "touches", "visits", "age")
 """The facts that are amounts, for each of which (`per`) an effect can apply."""
 STOCK = "in "
@@ -155,6 +155,8 @@ def _reader(name: str, words: Vocabulary) -> Callable[[object], list[Interval]]:
         return lambda one: [units.read_interval(one, units.read_amount)]
     if name == "date":
         return lambda one: [_dates(one, words.start)]
+    if name == "holiday":
+        return lambda one: [_exactly(_yes_or_no(one))]
     if name == "weekday":
         return lambda one: [_exactly(day) for day in read_days(str(one))]
     if name == "month":
@@ -164,6 +166,13 @@ def _reader(name: str, words: Vocabulary) -> Callable[[object], list[Interval]]:
 
 def _exactly(code: int) -> Interval:
     return Interval(code - 0.5, code + 0.5)
+
+
+def _yes_or_no(one: object) -> int:
+    words = {"yes": 1, "true": 1, "no": 0, "false": 0}
+    if str(one).lower() not in words:
+        raise ValueError(f"holiday: '{one}' is not known; write yes or no (the calendar says which days are holidays)")
+    return words[str(one).lower()]
 
 
 def _category(one: object, name: str, categories: tuple[str, ...]) -> Interval:

@@ -482,7 +482,7 @@ class Fading(Spec):
 
 
 class EffectSpec(Spec):
-    """What multiplies odds, time, effort, patience, value, arrivals or referrals, for whom and when."""
+    """What multiplies odds, time, pace, effort, patience, value, arrivals or referrals, for whom and when."""
 
     when: When = Field(default_factory=dict)
     """The condition; always unless said."""
@@ -492,6 +492,8 @@ class EffectSpec(Spec):
     """On the odds of an exit; on a stage it means all exits forward."""
     time: Factor | None = None
     """On the time that an exit takes."""
+    pace: Factor | None = None
+    """On how fast the time of an exit runs on some days; `when` may then look at the date only."""
     effort: Factor | None = None
     """On the hours of work."""
     patience: Factor | None = None
@@ -534,7 +536,7 @@ class EffectSpec(Spec):
         return self
 
 
-FACTORS = ("odds", "time", "effort", "patience", "value", "arrivals", "referrals")
+FACTORS = ("odds", "time", "pace", "effort", "patience", "value", "arrivals", "referrals")
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
