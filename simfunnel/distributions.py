@@ -497,12 +497,7 @@ class Packer:
 
     def pack(self) -> Tables:
         """All of them, in the order in which they were added."""
-        from simfunnel.numerics import Tables
+        from simfunnel.numerics import pack_tables
 
-        sizes = [len(t.data) for t in self._tables]
-        return Tables(
-            kind=np.array([t.kind for t in self._tables], dtype=np.int64),
-            start=np.cumsum([0, *sizes])[:-1].astype(np.int64) if sizes else np.zeros(0, np.int64),
-            size=np.array([t.size for t in self._tables], dtype=np.int64),
-            data=np.concatenate([t.data for t in self._tables]) if sizes else np.zeros(0),
-        )
+        tables = self._tables
+        return pack_tables([t.kind for t in tables], [t.size for t in tables], [t.data for t in tables])

@@ -359,7 +359,7 @@ def test_equal_distributions_share_a_place() -> None:
     assert numbers == [0, 1, 0, 2]
     tables = packer.pack()
     assert [quantile(tables, d, 0.5) for d in range(3)] == pytest.approx([5 * math.log(2), 2, 7], rel=1e-5)
-    assert len(Packer().pack().kind) == 0
+    assert len(Packer().pack()) == 0
 
 
 # --- everything that scipy has ----------------------------------------------------------------------------------------

@@ -112,9 +112,7 @@ def _begin(plan: Plan) -> kernel.State:
     state = kernel.State(
         agenda=kernel.Agenda(
             counts=np.zeros(kernel.COUNTS, dtype=np.int64),
-            times=np.zeros(EVENTS),
-            orders=np.zeros(EVENTS, dtype=np.int64),
-            payloads=np.zeros(EVENTS, dtype=np.int64),
+            heap=np.zeros((EVENTS, 3), dtype=np.int64),
             rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
         ),
         clock=np.zeros(kernel.CLOCKS),
@@ -155,13 +153,8 @@ def _with_more_room(state: kernel.State) -> kernel.State:
     """The same state with room for the next step in whatever was short of it."""
     agenda, count = state.agenda, state.agenda.counts
     room = 2 * (kernel.MARGIN + int(count[kernel.NEED]))
-    if count[kernel.HEAP] + room >= len(agenda.times):
-        times, orders, payloads = (
-            _longer(agenda.times, room),
-            _longer(agenda.orders, room),
-            _longer(agenda.payloads, room),
-        )
-        agenda = agenda._replace(times=times, orders=orders, payloads=payloads)
+    if count[kernel.HEAP] + room >= len(agenda.heap):
+        agenda = agenda._replace(heap=_longer(agenda.heap, room))
     if count[kernel.RING_TAIL : kernel.RING_TAIL + 3].max() + room > agenda.rings.shape[1]:
         agenda = agenda._replace(rings=_longer(agenda.rings, room, axis=1))
     state = state._replace(agenda=agenda)

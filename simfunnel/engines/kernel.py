@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from simfunnel.engines.prospects import (
     AGE,
     DATE,
@@ -113,7 +115,8 @@ CLOCKS = 5
 
 # Kinds of events; a payload is KINDS * number + kind.
 STREAM_EVENT, LIST_EVENT, STEP_EVENT, WAKE_EVENT, HAND_EVENT, RUNOUT_EVENT, BRING_EVENT, SOURCE_EVENT = range(8)
-KINDS = 16
+KIND_BITS = 4
+KINDS = 1 << KIND_BITS
 
 # Steps: first those before which there must be room, then those that follow one of them within the room that it had.
 (
@@ -137,12 +140,10 @@ FIRST_ORDER = 1 << 58
 
 
 class Agenda(NamedTuple):
-    """What is to happen: a heap of events (time, order in the instant, payload), and rings for this very instant."""
+    """What is to happen: a heap of events, and rings for this very instant."""
 
     counts: Ints
-    times: Floats
-    orders: Ints
-    payloads: Ints
+    heap: Ints  # (room, 3): time (its bits, which rise with it, for no time is negative), order in the instant, payload
     rings: Ints  # (3, room, 2): by urgency: order and payload
 
 
@@ -189,22 +190,64 @@ class State(NamedTuple):
 
 
 @inner
-def rise(agenda: Agenda, i: int, time: float, order: int, what: int) -> None:
+def bits(time: float) -> int:
+    """A time's bits as a whole number: for times from 0 on, the order of the one is that of the other."""
+    return int(np.float64(time).view(np.int64))
+
+
+@inner
+def comes_first(heap: Ints, i: int, j: int) -> bool:
+    """Whether the event at place i of the heap is due before the one at place j."""
+    return bool((heap[i, 0] < heap[j, 0]) | ((heap[i, 0] == heap[j, 0]) & (heap[i, 1] < heap[j, 1])))
+
+
+@inner
+def move(heap: Ints, i: int, j: int) -> None:
+    """Move an event from place j of the heap to place i."""
+    heap[i, 0], heap[i, 1], heap[i, 2] = heap[j, 0], heap[j, 1], heap[j, 2]
+
+
+@inner
+def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
     """Let an event rise from place i of the heap to where it belongs."""
-    times, orders, payloads = agenda.times, agenda.orders, agenda.payloads
     while i > 0:
         parent = (i - 1) >> 1
-        if times[parent] < time or (times[parent] == time and orders[parent] < order):
+        if heap[parent, 0] < time or (heap[parent, 0] == time and heap[parent, 1] < order):
             break
-        times[i], orders[i], payloads[i] = times[parent], orders[parent], payloads[parent]
+        move(heap, i, parent)
         i = parent
-    times[i], orders[i], payloads[i] = time, order, what
+    heap[i, 0], heap[i, 1], heap[i, 2] = time, order, what
+
+
+@inner
+def sink(heap: Ints, n: int) -> int:
+    """Let the hole at the top of a heap of n events sink to the bottom; returns its place."""
+    i, child = 0, 1
+    while child + 1 < n:
+        child += int(comes_first(heap, child + 1, child))
+        move(heap, i, child)
+        i = child
+        child = 2 * i + 1
+    if child < n:
+        move(heap, i, child)
+        i = child
+    return i
+
+
+@inner
+def drop_first(count: Ints, heap: Ints) -> None:
+    """Close the hole at the top of the heap: it sinks to the bottom, where the last event rises from it."""
+    n = count[HEAP] - 1
+    count[HEAP] = n
+    i = sink(heap, n)
+    if n > 0:
+        rise(heap, i, heap[n, 0], heap[n, 1], heap[n, 2])
 
 
 @compiled
 def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int:
-    """Schedule an event; returns its order."""
-    count, rings = agenda.counts, agenda.rings
+    """Schedule an event; returns its order. There must be no hole at the top of the heap."""
+    count, heap, rings = agenda.counts, agenda.heap, agenda.rings
     order = int(urgency * FIRST_ORDER + count[SEQUENCE])
     count[SEQUENCE] += 1
     if time == now and urgency < 3:
@@ -215,32 +258,15 @@ def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int
         return order
     i = count[HEAP]
     count[HEAP] = i + 1
-    rise(agenda, i, time, order, what)
+    rise(heap, i, bits(time), order, what)
     return order
-
-
-@inner
-def drop_first(agenda: Agenda) -> None:
-    """Take the first event off the heap: the hole sinks to the bottom, where the last event rises from it."""
-    count, times, orders, payloads = agenda.counts, agenda.times, agenda.orders, agenda.payloads
-    n = count[HEAP] - 1
-    count[HEAP] = n
-    i, child = 0, 1
-    while child < n:
-        left, right = times[child], times[child + 1]
-        child += int((right < left) | ((right == left) & (orders[child + 1] < orders[child])))
-        times[i], orders[i], payloads[i] = times[child], orders[child], payloads[child]
-        i = child
-        child = 2 * i + 1
-    time, order, what = times[n], orders[n], payloads[n]
-    rise(agenda, i, time, order, what)
 
 
 @inner
 def sample(tables: Tables, d: int, seed: int, replication: int, key: int, purpose: int, index: int) -> float:
     """A draw from distribution d; none is needed for a constant."""
-    if tables.kind[d] == CONSTANT:
-        return float(tables.data[tables.start[d]])
+    if tables[3 * d] == CONSTANT:
+        return float(tables[int(tables[3 * d + 1])])
     return quantile(tables, d, uniform(seed, replication, key, purpose, index))
 
 
@@ -389,7 +415,7 @@ def advance(
     """Go on until the horizon, or until the caller must make room or has a full load of records to take away."""
     able, attributes, brings, candidate = st.able, st.attributes, st.brings, st.candidate
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
-    count, times, orders, payloads, rings = agenda.counts, agenda.times, agenda.orders, agenda.payloads, agenda.rings
+    count, heap, rings = agenda.counts, agenda.heap, agenda.rings
     fresh, ints, money_f, money_i = st.fresh, st.ints, st.money_f, st.money_i
     moves_f, moves_i, numbers, opens = st.moves_f, st.moves_i, st.numbers, st.opens
     people_f, people_i, queues, rounds, stamps = st.people_f, st.people_i, st.queues, st.rounds, st.stamps
@@ -406,12 +432,14 @@ def advance(
     most_rows = min(len(moves_f), len(tasks_f), len(money_f), len(people_f)) - MARGIN
     now = clock[NOW]
     step, p = count[STEP], count[WHO]
+    hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
+    due, urgency, what = 0.0, NOWHERE, 0  # the event that a step schedules at its end
     while True:
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
             room = MARGIN + count[NEED]
             if (
-                count[HEAP] + room >= len(times)
+                count[HEAP] + room >= len(heap)
                 or count[RING_TAIL] + room > rings.shape[1]
                 or count[RING_TAIL + 1] + room > rings.shape[1]
                 or count[RING_TAIL + 2] + room > rings.shape[1]
@@ -419,6 +447,8 @@ def advance(
                 or count[BRINGS] + room > len(brings)
             ):
                 count[STEP], count[WHO] = step, p
+                if hole:
+                    drop_first(count, heap)
                 return GROW
             if (
                 count[MOVES] > most_rows
@@ -427,37 +457,39 @@ def advance(
                 or count[ROWS_PEOPLE] > most_rows
             ):
                 count[STEP], count[WHO] = step, p
+                if hole:
+                    drop_first(count, heap)
                 return FLUSH
 
         # --- the next event ---
         if step == WAIT:
-            urgency = 3
-            for ring in range(3):
-                if count[RING_HEAD + ring] < count[RING_TAIL + ring]:
-                    urgency = ring
-                    break
-            from_heap = urgency == 3
-            if not from_heap and count[HEAP] > 0 and times[0] == now:
-                from_heap = orders[0] < rings[urgency, count[RING_HEAD + urgency], 0]
-            if from_heap:
-                if count[HEAP] == 0 or times[0] >= days:
+            if hole:
+                drop_first(count, heap)
+                hole = False
+            ring = 0
+            while ring < 3 and count[RING_HEAD + ring] == count[RING_TAIL + ring]:
+                ring += 1
+            if ring == 3 or (
+                count[HEAP] > 0 and heap[0, 0] == bits(now) and heap[0, 1] < rings[ring, count[RING_HEAD + ring], 0]
+            ):
+                if count[HEAP] == 0 or heap[0, 0] >= bits(days):
                     count[STEP] = WAIT
                     return DONE
-                now = times[0]
+                now = np.int64(heap[0, 0]).view(np.float64)
                 clock[NOW] = now
-                order, what = orders[0], payloads[0]
-                drop_first(agenda)
+                order, event = heap[0, 1], heap[0, 2]
+                hole = True
             else:
-                head = count[RING_HEAD + urgency]
-                order, what = rings[urgency, head, 0], rings[urgency, head, 1]
+                head = count[RING_HEAD + ring]
+                order, event = rings[ring, head, 0], rings[ring, head, 1]
                 head += 1
-                if head == count[RING_TAIL + urgency]:
-                    count[RING_HEAD + urgency] = 0
-                    count[RING_TAIL + urgency] = 0
+                if head == count[RING_TAIL + ring]:
+                    count[RING_HEAD + ring] = 0
+                    count[RING_TAIL + ring] = 0
                 else:
-                    count[RING_HEAD + urgency] = head
+                    count[RING_HEAD + ring] = head
             count[EVENTS] += 1
-            kind, number = what % KINDS, what // KINDS
+            kind, number = event & (KINDS - 1), event >> KIND_BITS
             if kind == STEP_EVENT:
                 p = number
                 step = ints[p, PHASE]
@@ -467,7 +499,7 @@ def advance(
             elif kind == WAKE_EVENT:
                 if crews[number, CALLED] == 0:
                     crews[number, CALLED] = 1
-                    put(agenda, now, now, 2, number * KINDS + HAND_EVENT)
+                    due, urgency, what = now, 2, number * KINDS + HAND_EVENT
             elif kind == RUNOUT_EVENT:
                 if ints[number, TIMER] == order:
                     p = number
@@ -509,8 +541,7 @@ def advance(
                 if sources.kind[number] == RATE:
                     step = NEXT_OF_STREAM
                 elif sources.kind[number] == LIST:
-                    at = now + max(0.0, sources.at[number])
-                    put(agenda, now, at, 1, number * KINDS + LIST_EVENT)
+                    due, urgency, what = now + max(0.0, sources.at[number]), 1, number * KINDS + LIST_EVENT
                 elif sources.kind[number] == DEALS:
                     count[CURSOR] = 0
                     step = NEXT_DEAL
@@ -523,13 +554,7 @@ def advance(
             streams[source] += unit_exponential(u)
             at = backward(maps, sources.rate_map[source], streams[source] / ceiling)
             if at < days:
-                put(
-                    agenda,
-                    now,
-                    now + max(0.0, at - now),
-                    1,
-                    source * KINDS + STREAM_EVENT,
-                )
+                due, urgency, what = now + max(0.0, at - now), 1, source * KINDS + STREAM_EVENT
             step = WAIT
         elif step == NEXT_OF_LIST:
             source = count[B_SOURCE]
@@ -671,7 +696,7 @@ def advance(
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
                     let_go(count, ints, parent)
-            put(agenda, now, now, 0, q * KINDS + STEP_EVENT)
+            due, urgency, what = now, 0, q * KINDS + STEP_EVENT
             step = count[B_THEN]
 
         # --- the life of a prospect ---
@@ -746,6 +771,9 @@ def advance(
                 clock[R_ENTERED] = now - floats[p, AGED]
                 step = REFER
         elif step == REFER:  # one round of one rule
+            if hole:
+                drop_first(count, heap)
+                hole = False
             rule = count[R_RULE]
             if rule == count[R_LAST]:
                 step = count[R_THEN]
@@ -853,6 +881,8 @@ def advance(
                 centre(queue, team)
             if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == fresh.shape[1]:
                 count[STEP], count[WHO] = step, p
+                if hole:
+                    drop_first(count, heap)
                 return GROW
             facts = floats[p, FACTS_AT:]
             first, last = teams.first_start[t], teams.first_start[t + 1]
@@ -886,14 +916,14 @@ def advance(
             team[FRESH] += 1
             if team[CALLED] == 0:
                 team[CALLED] = 1
-                put(agenda, now, now, 2, t * KINDS + HAND_EVENT)
+                due, urgency, what = now, 2, t * KINDS + HAND_EVENT
             step = WAIT
         elif step == QUIT:  # patience, or the time in the stage, is over
             t = stages.team[ints[p, PLACE]]
             k = place_in(queues[t], crews[t, HEAD], crews[t, TAIL], ints, floats, p)
             take_out(queues[t], crews[t], k)
             ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], -1
-            put(agenda, now, now, 1, p * KINDS + STEP_EVENT)
+            due, urgency, what = now, 1, p * KINDS + STEP_EVENT
             step = WAIT
         elif step == READY:
             s = ints[p, PLACE]
@@ -929,7 +959,7 @@ def advance(
             took = work_end(maps, members.work_map[ints[p, SERVING]], now, clock[HOURS]) - now
             note_task(count, tasks_i, tasks_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             ints[p, PHASE] = WORKED
-            put(agenda, now, now + took, 1, p * KINDS + STEP_EVENT)
+            due, urgency, what = now + took, 1, p * KINDS + STEP_EVENT
             step = WAIT
         elif step == WORKED:
             is_visit = ints[p, NUMBER] == NOWHERE
@@ -940,7 +970,7 @@ def advance(
             team[IDLE] += 1
             if team[HEAD] < team[TAIL] and team[CALLED] == 0:
                 team[CALLED] = 1
-                put(agenda, now, now, 2, t * KINDS + HAND_EVENT)
+                due, urgency, what = now, 2, t * KINDS + HAND_EVENT
             step = TOUCHED
             if is_visit:
                 found = sample(tables, sources.yields[source], seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
@@ -959,10 +989,10 @@ def advance(
                 )
                 if now + gap > deadline:
                     ints[p, PHASE] = LIMIT_OVER
-                    put(agenda, now, now + (deadline - now), 1, p * KINDS + STEP_EVENT)
+                    due, urgency, what = now + (deadline - now), 1, p * KINDS + STEP_EVENT
                 else:
                     ints[p, PHASE] = GAP_OVER
-                    put(agenda, now, now + gap, 1, p * KINDS + STEP_EVENT)
+                    due, urgency, what = now + gap, 1, p * KINDS + STEP_EVENT
             else:
                 step = CHOOSE
         elif step == GAP_OVER:
@@ -1015,16 +1045,10 @@ def advance(
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 ints[p, PHASE] = EXIT_OVER
-                put(agenda, now, now + wait, 1, p * KINDS + STEP_EVENT)
+                due, urgency, what = now + wait, 1, p * KINDS + STEP_EVENT
             elif deadline < math.inf:
                 ints[p, PHASE] = LIMIT_OVER
-                put(
-                    agenda,
-                    now,
-                    now + max(0.0, deadline - now),
-                    1,
-                    p * KINDS + STEP_EVENT,
-                )
+                due, urgency, what = now + max(0.0, deadline - now), 1, p * KINDS + STEP_EVENT
             else:  # stays for ever
                 ints[p, ENDED] = 1
                 let_go(count, ints, p)
@@ -1114,5 +1138,23 @@ def advance(
                             change = min(change, members.leaves[m])
                 if change < math.inf and not now < wakes[t] <= change:
                     wakes[t] = change
-                    put(agenda, now, now + (change - now), 1, t * KINDS + WAKE_EVENT)
+                    due, urgency, what = now + (change - now), 1, t * KINDS + WAKE_EVENT
             step = WAIT
+
+        # --- what the step schedules ---
+        if urgency != NOWHERE:
+            order = urgency * FIRST_ORDER + count[SEQUENCE]
+            count[SEQUENCE] += 1
+            if due == now and urgency < 3:
+                tail = count[RING_TAIL + urgency]
+                rings[urgency, tail, 0] = order
+                rings[urgency, tail, 1] = what
+                count[RING_TAIL + urgency] = tail + 1
+            elif hole:
+                hole = False
+                rise(heap, sink(heap, count[HEAP]), bits(due), order, what)
+            else:
+                i = count[HEAP]
+                count[HEAP] = i + 1
+                rise(heap, i, bits(due), order, what)
+            urgency = NOWHERE
