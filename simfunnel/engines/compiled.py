@@ -23,7 +23,7 @@ from simfunnel.randomness import purpose
 from simfunnel.scenario.spec import ScenarioSpec
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
-CHUNK = 1 << 16  # rows of records that are taken away at once
+CHUNK = 1 << 14  # rows of records that are taken away at once
 SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
 _COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
@@ -62,7 +62,7 @@ def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
     for team in range(len(plan.team_names)):
         head, tail = state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL]
         for k in range(head, tail):
-            rows = (state.agenda.counts, state.tasks_i, state.tasks_f, state.ints, state.floats)
+            rows = (state.agenda.counts, state.rows_i, state.rows_f, state.ints, state.floats)
             kernel.note_task(*rows, int(state.queues[team, k]), team, math.nan, math.nan, math.nan)
             if state.agenda.counts[kernel.TASKS] == CHUNK:
                 yield _taken(state)
@@ -112,7 +112,7 @@ def _begin(plan: Plan) -> kernel.State:
     state = kernel.State(
         agenda=kernel.Agenda(
             counts=np.zeros(kernel.COUNTS, dtype=np.int64),
-            heap=np.zeros((EVENTS, 3), dtype=np.int64),
+            heap=np.zeros(kernel.EVENT * EVENTS, dtype=np.int64),
             rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
         ),
         clock=np.zeros(kernel.CLOCKS),
@@ -132,15 +132,9 @@ def _begin(plan: Plan) -> kernel.State:
         stamps=np.zeros(n_maps, dtype=np.int64),
         candidate=candidate,
         weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
-        people_i=np.zeros((CHUNK, 5), dtype=np.int64),
-        people_f=np.zeros((CHUNK, 2)),
+        rows_i=np.zeros((kernel.ROWS_I, CHUNK), dtype=np.int64),
+        rows_f=np.zeros((kernel.ROWS_F, CHUNK)),
         attributes=np.zeros((CHUNK, len(plan.attribute_names))),
-        moves_i=np.zeros((CHUNK, 5), dtype=np.int64),
-        moves_f=np.zeros(CHUNK),
-        tasks_i=np.zeros((CHUNK, 7), dtype=np.int64),
-        tasks_f=np.zeros((CHUNK, 4)),
-        money_i=np.zeros((CHUNK, 3), dtype=np.int64),
-        money_f=np.zeros((CHUNK, 2)),
     )
     state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
     for source, kind in enumerate(plan.sources.kind.tolist()):
@@ -153,8 +147,8 @@ def _with_more_room(state: kernel.State) -> kernel.State:
     """The same state with room for the next step in whatever was short of it."""
     agenda, count = state.agenda, state.agenda.counts
     room = 2 * (kernel.MARGIN + int(count[kernel.NEED]))
-    if count[kernel.HEAP] + room >= len(agenda.heap):
-        agenda = agenda._replace(heap=_longer(agenda.heap, room))
+    if kernel.EVENT * (count[kernel.HEAP] + room) >= len(agenda.heap):
+        agenda = agenda._replace(heap=_longer(agenda.heap, kernel.EVENT * room))
     if count[kernel.RING_TAIL : kernel.RING_TAIL + 3].max() + room > agenda.rings.shape[1]:
         agenda = agenda._replace(rings=_longer(agenda.rings, room, axis=1))
     state = state._replace(agenda=agenda)
@@ -200,12 +194,15 @@ def _taken(state: kernel.State) -> Records:
         int(count[k]) for k in (kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY)
     )
     count[[kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY]] = 0
-    who, task, amount = state.people_i[:people].T.copy(), state.tasks_i[:tasks].T.copy(), state.money_i[:money].T.copy()
-    born, times, paid = state.people_f[:people].T.copy(), state.tasks_f[:tasks].T.copy(), state.money_f[:money].T.copy()
+    ints, floats = state.rows_i, state.rows_f
+    who, born = ints[kernel.PEOPLE_I : kernel.MOVES_I, :people].copy(), floats[: kernel.MOVES_F, :people].copy()
+    passage, moved = ints[kernel.MOVES_I : kernel.TASKS_I, :moves].copy(), floats[kernel.MOVES_F, :moves].copy()
+    task, times = ints[kernel.TASKS_I : kernel.MONEY_I, :tasks].copy(), floats[kernel.TASKS_F : kernel.MONEY_F, :tasks]
+    amount, paid = ints[kernel.MONEY_I :, :money].copy(), floats[kernel.MONEY_F :, :money].copy()
     return Records(
         Prospects(who[0], who[1], who[2], who[3], born[0], born[1], who[4], state.attributes[:people].copy()),
-        Moves(state.moves_f[:moves].copy(), *state.moves_i[:moves].T.copy()),
-        Tasks(task[0], task[1], task[2], task[3], task[4], task[5], task[6], *times),
+        Moves(moved, *passage),
+        Tasks(task[0], task[1], task[2], task[3], task[4], task[5], task[6], *times.copy()),
         MoneyRows(paid[0], amount[0], amount[1], amount[2], paid[1]),
         int(count[kernel.EVENTS]),
     )

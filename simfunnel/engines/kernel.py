@@ -113,8 +113,13 @@ COUNTS = 41
 NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS = range(5)
 CLOCKS = 5
 
+# Where each table of the records begins among the columns of rows_i and rows_f, and how many columns there are.
+PEOPLE_I, MOVES_I, TASKS_I, MONEY_I, ROWS_I = 0, 5, 10, 17, 20
+PEOPLE_F, MOVES_F, TASKS_F, MONEY_F, ROWS_F = 0, 2, 3, 7, 9
+
 # Kinds of events; a payload is KINDS * number + kind.
 STREAM_EVENT, LIST_EVENT, STEP_EVENT, WAKE_EVENT, HAND_EVENT, RUNOUT_EVENT, BRING_EVENT, SOURCE_EVENT = range(8)
+EVENT = 4  # numbers of an event in the heap, one of them for a rounder step
 KIND_BITS = 4
 KINDS = 1 << KIND_BITS
 
@@ -143,7 +148,7 @@ class Agenda(NamedTuple):
     """What is to happen: a heap of events, and rings for this very instant."""
 
     counts: Ints
-    heap: Ints  # (room, 3): time (its bits, which rise with it, for no time is negative), order in the instant, payload
+    heap: Ints  # EVENT numbers each: time (its bits, which rise with it, for none is negative), order there, payload
     rings: Ints  # (3, room, 2): by urgency: order and payload
 
 
@@ -178,15 +183,9 @@ class State(NamedTuple):
     stamps: Ints
     candidate: Floats  # facts of one of whom nothing is known
     weights: Floats
-    people_i: Ints
-    people_f: Floats
+    rows_i: Ints  # (columns, room): the numbers of the records, column by column
+    rows_f: Floats
     attributes: Floats
-    moves_i: Ints
-    moves_f: Floats
-    tasks_i: Ints
-    tasks_f: Floats
-    money_i: Ints
-    money_f: Floats
 
 
 @inner
@@ -198,13 +197,22 @@ def bits(time: float) -> int:
 @inner
 def comes_first(heap: Ints, i: int, j: int) -> bool:
     """Whether the event at place i of the heap is due before the one at place j."""
-    return bool((heap[i, 0] < heap[j, 0]) | ((heap[i, 0] == heap[j, 0]) & (heap[i, 1] < heap[j, 1])))
+    one, other = EVENT * i, EVENT * j
+    return bool((heap[one] < heap[other]) | ((heap[one] == heap[other]) & (heap[one + 1] < heap[other + 1])))
+
+
+@inner
+def set_event(heap: Ints, i: int, time: int, order: int, what: int) -> None:
+    """Write an event at place i of the heap."""
+    at = EVENT * i
+    heap[at], heap[at + 1], heap[at + 2] = time, order, what
 
 
 @inner
 def move(heap: Ints, i: int, j: int) -> None:
     """Move an event from place j of the heap to place i."""
-    heap[i, 0], heap[i, 1], heap[i, 2] = heap[j, 0], heap[j, 1], heap[j, 2]
+    at = EVENT * j
+    set_event(heap, i, heap[at], heap[at + 1], heap[at + 2])
 
 
 @inner
@@ -212,11 +220,12 @@ def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
     """Let an event rise from place i of the heap to where it belongs."""
     while i > 0:
         parent = (i - 1) >> 1
-        if heap[parent, 0] < time or (heap[parent, 0] == time and heap[parent, 1] < order):
+        above = EVENT * parent
+        if heap[above] < time or (heap[above] == time and heap[above + 1] < order):
             break
         move(heap, i, parent)
         i = parent
-    heap[i, 0], heap[i, 1], heap[i, 2] = time, order, what
+    set_event(heap, i, time, order, what)
 
 
 @inner
@@ -241,7 +250,8 @@ def drop_first(count: Ints, heap: Ints) -> None:
     count[HEAP] = n
     i = sink(heap, n)
     if n > 0:
-        rise(heap, i, heap[n, 0], heap[n, 1], heap[n, 2])
+        last = EVENT * n
+        rise(heap, i, heap[last], heap[last + 1], heap[last + 2])
 
 
 @compiled
@@ -292,38 +302,38 @@ def factor(world: World, slot: int, facts: Floats, since: float, now: float) -> 
 
 @inner
 def pay(
-    count: Ints, money_i: Ints, money_f: Floats, now: float, number: int, stage: int, kind: int, amount: float
+    count: Ints, rows_i: Ints, rows_f: Floats, now: float, number: int, stage: int, kind: int, amount: float
 ) -> None:
     """Note an amount, if there is any."""
     if amount != 0.0:
         row = count[MONEY]
         count[MONEY] = row + 1
-        money_i[row, 0] = number
-        money_i[row, 1] = stage
-        money_i[row, 2] = kind
-        money_f[row, 0] = now
-        money_f[row, 1] = amount
+        rows_i[MONEY_I, row] = number
+        rows_i[MONEY_I + 1, row] = stage
+        rows_i[MONEY_I + 2, row] = kind
+        rows_f[MONEY_F, row] = now
+        rows_f[MONEY_F + 1, row] = amount
 
 
 @compiled
 def note_task(
-    count: Ints, tasks_i: Ints, tasks_f: Floats, ints: Ints, floats: Floats, p: int, team: int, begun: float,
+    count: Ints, rows_i: Ints, rows_f: Floats, ints: Ints, floats: Floats, p: int, team: int, begun: float,
     ended: float, left: float,
 ) -> None:  # fmt: skip
     """Note a touch when it begins, or when its prospect stops waiting."""
     row = count[TASKS]
     count[TASKS] = row + 1
-    tasks_i[row, 0] = ints[p, NUMBER]
-    tasks_i[row, 1] = int(floats[p, FACTS_AT + SOURCE])
-    tasks_i[row, 2] = int(floats[p, FACTS_AT + STAGE])
-    tasks_i[row, 3] = team
-    tasks_i[row, 4] = ints[p, SERVING]
-    tasks_i[row, 5] = int(floats[p, FACTS_AT + TOUCHES])
-    tasks_i[row, 6] = ints[p, OUTCOME]
-    tasks_f[row, 0] = floats[p, ASKED_AT]
-    tasks_f[row, 1] = begun
-    tasks_f[row, 2] = ended
-    tasks_f[row, 3] = left
+    rows_i[TASKS_I, row] = ints[p, NUMBER]
+    rows_i[TASKS_I + 1, row] = int(floats[p, FACTS_AT + SOURCE])
+    rows_i[TASKS_I + 2, row] = int(floats[p, FACTS_AT + STAGE])
+    rows_i[TASKS_I + 3, row] = team
+    rows_i[TASKS_I + 4, row] = ints[p, SERVING]
+    rows_i[TASKS_I + 5, row] = int(floats[p, FACTS_AT + TOUCHES])
+    rows_i[TASKS_I + 6, row] = ints[p, OUTCOME]
+    rows_f[TASKS_F, row] = floats[p, ASKED_AT]
+    rows_f[TASKS_F + 1, row] = begun
+    rows_f[TASKS_F + 2, row] = ended
+    rows_f[TASKS_F + 3, row] = left
 
 
 @inner
@@ -416,10 +426,10 @@ def advance(
     able, attributes, brings, candidate = st.able, st.attributes, st.brings, st.candidate
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
     count, heap, rings = agenda.counts, agenda.heap, agenda.rings
-    fresh, ints, money_f, money_i = st.fresh, st.ints, st.money_f, st.money_i
-    moves_f, moves_i, numbers, opens = st.moves_f, st.moves_i, st.numbers, st.opens
-    people_f, people_i, queues, rounds, stamps = st.people_f, st.people_i, st.queues, st.rounds, st.stamps
-    stock, streams, tasks_f, tasks_i, crews = world.stock, st.streams, st.tasks_f, st.tasks_i, st.teams
+    fresh, ints, rows_f, rows_i = st.fresh, st.ints, st.rows_f, st.rows_i
+    numbers, opens = st.numbers, st.opens
+    queues, rounds, stamps = st.queues, st.rounds, st.stamps
+    stock, streams, crews = world.stock, st.streams, st.teams
     wakes, weights = st.wakes, st.weights
     acts, conditions = world.effects.slot_start, world.conditions
     n_stages, n_exits, n_sources, n_teams = len(stages.team), len(exits.to), len(sources.kind), len(teams.order)
@@ -429,7 +439,7 @@ def advance(
     effort_slot, patience_slot = 2 * n_exits, 2 * n_exits + n_stages
     referral_slot, arrival_slot = 2 * n_exits + 2 * n_stages, 2 * n_exits + 3 * n_stages
     value_slot = arrival_slot + n_sources
-    most_rows = min(len(moves_f), len(tasks_f), len(money_f), len(people_f)) - MARGIN
+    most_rows = rows_f.shape[1] - MARGIN
     now = clock[NOW]
     step, p = count[STEP], count[WHO]
     hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
@@ -439,7 +449,7 @@ def advance(
         if step <= HAND_OUT:
             room = MARGIN + count[NEED]
             if (
-                count[HEAP] + room >= len(heap)
+                EVENT * (count[HEAP] + room) >= len(heap)
                 or count[RING_TAIL] + room > rings.shape[1]
                 or count[RING_TAIL + 1] + room > rings.shape[1]
                 or count[RING_TAIL + 2] + room > rings.shape[1]
@@ -470,14 +480,14 @@ def advance(
             while ring < 3 and count[RING_HEAD + ring] == count[RING_TAIL + ring]:
                 ring += 1
             if ring == 3 or (
-                count[HEAP] > 0 and heap[0, 0] == bits(now) and heap[0, 1] < rings[ring, count[RING_HEAD + ring], 0]
+                count[HEAP] > 0 and heap[0] == bits(now) and heap[1] < rings[ring, count[RING_HEAD + ring], 0]
             ):
-                if count[HEAP] == 0 or heap[0, 0] >= bits(days):
+                if count[HEAP] == 0 or heap[0] >= bits(days):
                     count[STEP] = WAIT
                     return DONE
-                now = np.int64(heap[0, 0]).view(np.float64)
+                now = np.int64(heap[0]).view(np.float64)
                 clock[NOW] = now
-                order, event = heap[0, 1], heap[0, 2]
+                order, event = heap[1], heap[2]
                 hole = True
             else:
                 head = count[RING_HEAD + ring]
@@ -657,16 +667,16 @@ def advance(
                 count[PEOPLE] += 1
                 row = count[ROWS_PEOPLE]
                 count[ROWS_PEOPLE] = row + 1
-                people_i[row, 0] = ints[q, KEY]
-                people_i[row, 1] = source
-                people_i[row, 2] = ints[parent, NUMBER] if parent != NOWHERE else NOWHERE
-                people_i[row, 3] = int(facts[GENERATION])
-                people_i[row, 4] = deal
-                people_f[row, 0] = now
-                people_f[row, 1] = facts[VALUE]
+                rows_i[PEOPLE_I, row] = ints[q, KEY]
+                rows_i[PEOPLE_I + 1, row] = source
+                rows_i[PEOPLE_I + 2, row] = ints[parent, NUMBER] if parent != NOWHERE else NOWHERE
+                rows_i[PEOPLE_I + 3, row] = int(facts[GENERATION])
+                rows_i[PEOPLE_I + 4, row] = deal
+                rows_f[PEOPLE_F, row] = now
+                rows_f[PEOPLE_F + 1, row] = facts[VALUE]
                 for a in range(n_attributes):
                     attributes[row, a] = facts[N_FACTS + a]
-                pay(count, money_i, money_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source])
+                pay(count, rows_i, rows_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source])
                 ints[q, PHASE] = START
                 ints[q, EXIT] = sources.enters[source]
                 ints[q, CAUSE] = STARTED
@@ -720,12 +730,12 @@ def advance(
             facts = floats[p, FACTS_AT:]
             row = count[MOVES]
             count[MOVES] = row + 1
-            moves_i[row, 0] = ints[p, NUMBER]
-            moves_i[row, 1] = origin
-            moves_i[row, 2] = s
-            moves_i[row, 3] = cause
-            moves_i[row, 4] = int(facts[MEMBER])
-            moves_f[row] = now
+            rows_i[MOVES_I, row] = ints[p, NUMBER]
+            rows_i[MOVES_I + 1, row] = origin
+            rows_i[MOVES_I + 2, row] = s
+            rows_i[MOVES_I + 3, row] = cause
+            rows_i[MOVES_I + 4, row] = int(facts[MEMBER])
+            rows_f[MOVES_F, row] = now
             stock[s] += 1.0
             if origin != NOWHERE:
                 stock[origin] -= 1.0
@@ -748,15 +758,15 @@ def advance(
                 value = facts[VALUE]
                 if stages.books[s, 0] != 0.0 or stages.books[s, 1] != 0.0:
                     amount = stages.books[s, 0] + stages.books[s, 1] * value
-                    pay(count, money_i, money_f, now, who, s, BOOKED, amount)
+                    pay(count, rows_i, rows_f, now, who, s, BOOKED, amount)
                 if stages.cash[s, 0] != 0.0 or stages.cash[s, 1] != 0.0:
                     amount = stages.cash[s, 0] + stages.cash[s, 1] * value
-                    pay(count, money_i, money_f, now, who, s, PAID, amount)
+                    pay(count, rows_i, rows_f, now, who, s, PAID, amount)
                 if stages.cost[s, 0] != 0.0 or stages.cost[s, 1] != 0.0:
                     amount = stages.cost[s, 0] + stages.cost[s, 1] * value
-                    pay(count, money_i, money_f, now, who, s, STAGE_COST, amount)
+                    pay(count, rows_i, rows_f, now, who, s, STAGE_COST, amount)
                 if floats[p, OWED] != 0.0 and stages.customer[s]:
-                    pay(count, money_i, money_f, now, who, s, REWARD, floats[p, OWED])
+                    pay(count, rows_i, rows_f, now, who, s, REWARD, floats[p, OWED])
                     floats[p, OWED] = 0.0
                 if stages.route_start[s] < stages.route_start[s + 1]:
                     look(world, facts, floats[p, SINCE], now)
@@ -851,7 +861,7 @@ def advance(
         elif step == TOUCHING:
             s = ints[p, PLACE]
             if stages.team[s] == NOWHERE:
-                pay(count, money_i, money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+                pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
                 step = TOUCHED
             else:
                 until, late = floats[p, DEADLINE], OUT_OF_TIME
@@ -929,7 +939,7 @@ def advance(
             s = ints[p, PLACE]
             t = stages.team[s]
             if ints[p, OUTCOME] != SERVED:
-                note_task(count, tasks_i, tasks_f, ints, floats, p, t, math.nan, math.nan, now)
+                note_task(count, rows_i, rows_f, ints, floats, p, t, math.nan, math.nan, now)
                 gave_up = ints[p, OUTCOME] == GAVE_UP
                 ints[p, EXIT] = stages.gives_up[s] if gave_up else stages.limit_to[s]
                 ints[p, CAUSE] = RENEGED if gave_up else LIMITED
@@ -947,7 +957,7 @@ def advance(
             clock[HOURS] = sample(tables, stages.effort[s], seed, replication, ints[p, KEY], purposes.effort[s], index)
             if acts[effort_slot + s + 1] > acts[effort_slot + s]:
                 clock[HOURS] *= factor(world, effort_slot + s, facts, floats[p, SINCE], now)
-            pay(count, money_i, money_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+            pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
             count[TEAM] = t
             step = WORK
         elif step == VISIT_READY:
@@ -957,7 +967,7 @@ def advance(
             step = WORK
         elif step == WORK:
             took = work_end(maps, members.work_map[ints[p, SERVING]], now, clock[HOURS]) - now
-            note_task(count, tasks_i, tasks_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
+            note_task(count, rows_i, rows_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             ints[p, PHASE] = WORKED
             due, urgency, what = now + took, 1, p * KINDS + STEP_EVENT
             step = WAIT
