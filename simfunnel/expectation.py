@@ -107,7 +107,7 @@ def _some_prospects(plan: Plan) -> Floats:
     There are none where no route and no effect on referrals looks at them.
     """
     on_referrals = slice(plan.slots.referrals(0), plan.slots.arrivals(0))
-    needed = len(plan.routes.to) or np.diff(plan.effects.slot_start)[on_referrals].any()
+    needed = len(plan.routes.to) or np.diff(plan.effects["slot_start"])[on_referrals].any()
     facts = np.zeros((len(plan.source_names), _SOME if needed else 0, plan.n_facts))
     drawn = plan.drawn
     for source in range(len(facts)):
@@ -137,7 +137,7 @@ def _routed(plan: Plan, s: int, some: Floats) -> dict[int, float]:
 def _bringing(plan: Plan, s: int, some: Floats) -> float:
     """The mean factor of the effects on how many those in a stage bring."""
     slot = plan.slots.referrals(s)
-    if not len(some[0]) or plan.effects.slot_start[slot] == plan.effects.slot_start[slot + 1]:
+    if not len(some[0]) or plan.effects["slot_start"][slot] == plan.effects["slot_start"][slot + 1]:
         return 1.0
     everyone = some.reshape(-1, plan.n_facts)
     everyone[:, FACT["stage"]] = s

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Rows = Any
+"""An array of records, whose fields are the columns of a table: what is asked of a row lies side by side."""
 Word = np.uint64
 """A 32-bit word, kept in 64 bits so that products do not overflow."""
 
@@ -60,7 +62,7 @@ def _index_as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any
     return context.cast(builder, index, kind, numba.types.intp)
 
 
-class _Compiler(Compiler):  # type: ignore[misc]
+class _Compiler(Compiler):
     """Numba's compiler; indices never count from the end, which would be asked at each look into an array.
 
     That is a sixth of the engine's time, and a third of its code. Numba has no switch for it, so the function which
@@ -70,7 +72,7 @@ class _Compiler(Compiler):  # type: ignore[misc]
     def compile_extra(self, function: Any) -> Any:
         """Compile a function."""
         with patch.object(arrayobj, "fix_integer_index", _index_as_it_is):
-            return super().compile_extra(function)
+            return super().compile_extra(function)  # type: ignore[no-untyped-call]
 
 
 def _njit(function: FunctionT, **options: bool) -> FunctionT:
@@ -92,6 +94,23 @@ def compiled(function: FunctionT) -> FunctionT:
 def inner(function: FunctionT) -> FunctionT:
     """Compile a function that only compiled ones call, which saves the making of a way in from Python."""
     return _njit(function, no_cpython_wrapper=True)
+
+
+def rows_of(table: Any) -> Rows:
+    """A table of columns (a NamedTuple) as an array of records; the shorter columns are filled up.
+
+    A function that gets a table so is handed one array. Columns of pairs become two fields: `NAME_fixed`, `NAME_share`.
+    """
+    columns: dict[str, Any] = {}
+    for name, column in table._asdict().items():
+        columns |= {name: column} if column.ndim == 1 else dict(
+            zip((f"{name}_fixed", f"{name}_share"), column.T, strict=True)
+        )  # fmt: skip
+    types = np.dtype([(name, column.dtype) for name, column in columns.items()], align=True)
+    rows = np.zeros(max(len(column) for column in columns.values()), dtype=types)
+    for name, column in columns.items():
+        rows[name][: len(column)] = column
+    return rows
 
 
 @inner
@@ -204,9 +223,9 @@ _BIT = 2.0**-_MANTISSA
 Tables = Floats
 """Many quantile functions, packed in one array: it costs a call less to hand over than four.
 
-Distribution d has three numbers at 3 * d: how it is stored, where its data begin, and their size. A constant is stored as
-its value; a continuous one as its quantiles at u = node (lower half), then at 1 - u = node (upper half); a discrete one
-as cumulated chances, then values.
+Distribution d has three numbers at 3 * d: how it is stored, where its data begin, and their size. A constant is stored
+as its value; a continuous one as its quantiles at u = node (lower half), then at 1 - u = node (upper half); a discrete
+one as cumulated chances, then values.
 """
 
 
@@ -401,13 +420,13 @@ class Conditions(NamedTuple):
 
 
 @compiled
-def holds(conditions: Conditions, p: int, facts: Floats) -> bool:
+def holds(conditions: Rows, p: int, facts: Floats) -> bool:
     """Whether predicate p is true of these facts."""
-    for c in range(conditions.clause_start[p], conditions.clause_start[p + 1]):
-        x = facts[conditions.fact[c]]
+    for c in range(conditions[p].clause_start, conditions[p + 1].clause_start):
+        x = facts[conditions[c].fact]
         inside = False
-        for i in range(conditions.interval_start[c], conditions.interval_start[c + 1]):
-            if conditions.low[i] <= x < conditions.high[i]:
+        for i in range(conditions[c].interval_start, conditions[c + 1].interval_start):
+            if conditions[i].low <= x < conditions[i].high:
                 inside = True
                 break
         if not inside:
@@ -435,20 +454,20 @@ class Effects(NamedTuple):
 
 
 @compiled
-def effect(effects: Effects, conditions: Conditions, slot: int, facts: Floats, now: float) -> float:
+def effect(effects: Rows, conditions: Rows, slot: int, facts: Floats, now: float) -> float:
     """The product of all effects on a slot that apply to these facts now."""
     product = 1.0
-    for e in range(effects.slot_start[slot], effects.slot_start[slot + 1]):
-        if not holds(conditions, effects.predicate[e], facts):
+    for e in range(effects[slot].slot_start, effects[slot + 1].slot_start):
+        if not holds(conditions, effects[e].predicate, facts):
             continue
-        factor = effects.factor[e]
-        if effects.power[e] >= 0:
-            factor = factor ** (facts[effects.power[e]] / effects.step[e])
-            factor = min(max(factor, effects.least[e]), effects.most[e])
-        if effects.half_life[e] > 0.0:
-            if now < effects.since[e]:
+        factor = effects[e].factor
+        if effects[e].power >= 0:
+            factor = factor ** (facts[effects[e].power] / effects[e].step)
+            factor = min(max(factor, effects[e].least), effects[e].most)
+        if effects[e].half_life > 0.0:
+            if now < effects[e].since:
                 continue
-            factor = factor ** (0.5 ** ((now - effects.since[e]) / effects.half_life[e]))
+            factor = factor ** (0.5 ** ((now - effects[e].since) / effects[e].half_life))
         product *= factor
     return product
 

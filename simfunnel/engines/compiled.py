@@ -17,7 +17,7 @@ from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
 from simfunnel.errors import RunError
-from simfunnel.numerics import CACHE, Floats, Ints
+from simfunnel.numerics import CACHE, Floats, Ints, rows_of
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.randomness import purpose
 from simfunnel.scenario.spec import ScenarioSpec
@@ -45,10 +45,9 @@ def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
     most = np.array([bounds.MAX_MOVES, bounds.MAX_AT_ONCE, bounds.MAX_REFERRED, bounds.CHAINED], dtype=np.float64)
     stock = np.zeros(len(plan.place_names))
     world = kernel.World(plan.effects, plan.conditions, plan.day_facts, plan.stocks, stock)
-    parts = (
-        plan.tables, plan.maps, world, plan.drawn, plan.sources, plan.deals, plan.stages, plan.exits, plan.routes,
-        plan.referrals, plan.teams, plan.members, plan.purposes,
-    )  # fmt: skip
+    counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
+    sizes = np.array([len(column) for column in counted])
+    parts = (plan.tables, plan.maps, world, sizes, _parts(plan))
     while True:
         why = kernel.advance(seed, replication, plan.days, most, _COMMON, *parts, state)
         if why == kernel.GROW:
@@ -139,8 +138,14 @@ def _begin(plan: Plan) -> kernel.State:
     state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
     for source, kind in enumerate(plan.sources.kind.tolist()):
         if kind in (RATE, LIST, DEALS):
-            kernel.put(state.agenda, 0.0, 0.0, 0, source * kernel.KINDS + kernel.SOURCE_EVENT)
+            kernel.put(state.agenda, 0.0, 0.0, 0, source << kernel.STEP_BITS | kernel.OPEN_SOURCE)
     return state
+
+
+def _parts(plan: Plan) -> kernel.Parts:
+    """The plan's tables as records."""
+    tables = {name: rows_of(getattr(plan, name)) for name in kernel.Parts._fields if name != "known_of"}
+    return kernel.Parts(known_of=plan.known_of, **tables)
 
 
 def _with_more_room(state: kernel.State) -> kernel.State:

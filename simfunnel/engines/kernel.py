@@ -48,11 +48,10 @@ from simfunnel.engines.records import (
 )
 from simfunnel.numerics import (
     CONSTANT,
-    Conditions,
-    Effects,
     Floats,
     Ints,
     Maps,
+    Rows,
     Tables,
     backward,
     child_key,
@@ -73,18 +72,6 @@ from simfunnel.numerics import (
     work_end,
 )
 from simfunnel.plan import DEALS, DEAREST, LIST, NEWEST, NOWHERE, RATE
-from simfunnel.plan.tables import (
-    DealTable,
-    DrawnTable,
-    ExitTable,
-    MemberTable,
-    Purposes,
-    ReferralTable,
-    RouteTable,
-    SourceTable,
-    StageTable,
-    TeamTable,
-)
 from simfunnel.scenario.conditions import FACT, FACTS
 from simfunnel.units import MINUTE
 
@@ -107,9 +94,9 @@ FACTS_AT = 8
     STEP, WHO, EVENTS, SEQUENCE, HEAP, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY, ROWS_PEOPLE,
     NEED, STAMP, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
     R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, RING_HEAD, RING_HEAD_1, RING_HEAD_2, RING_TAIL, RING_TAIL_1,
-    RING_TAIL_2, ERROR_AT,
-) = range(41)  # fmt: skip
-COUNTS = 41
+    RING_TAIL_2, RINGED, ERROR_AT,
+) = range(42)  # fmt: skip
+COUNTS = 42
 NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS = range(5)
 CLOCKS = 5
 
@@ -117,18 +104,16 @@ CLOCKS = 5
 PEOPLE_I, MOVES_I, TASKS_I, MONEY_I, ROWS_I = 0, 5, 10, 17, 20
 PEOPLE_F, MOVES_F, TASKS_F, MONEY_F, ROWS_F = 0, 2, 3, 7, 9
 
-# Kinds of events; a payload is KINDS * number + kind.
-STREAM_EVENT, LIST_EVENT, STEP_EVENT, WAKE_EVENT, HAND_EVENT, RUNOUT_EVENT, BRING_EVENT, SOURCE_EVENT = range(8)
 EVENT = 4  # numbers of an event in the heap, one of them for a rounder step
-KIND_BITS = 4
-KINDS = 1 << KIND_BITS
+STEP_BITS = 6  # of an event's payload: the step that follows; above them a slot, a team, a source or a row of brings
+STEPS = 1 << STEP_BITS
 
 # Steps: first those before which there must be room, then those that follow one of them within the room that it had.
 (
     WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, LEAVE, REFER, HAND_OUT, ENTER, START, BEGIN,
     TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED,
-    QUIT,
-) = range(26)  # fmt: skip
+    QUIT, WAKE, RUN_OUT, BRING, STREAM, LISTED, OPEN_SOURCE,
+) = range(32)  # fmt: skip
 
 # Why the loop returns.
 DONE, FLUSH, GROW, CIRCLE, ENDLESS_ROUNDS, CHAIN_AT_ONCE, CHAIN_WITHOUT_END = range(7)
@@ -155,11 +140,27 @@ class Agenda(NamedTuple):
 class World(NamedTuple):
     """What effects and conditions look at besides a prospect."""
 
-    effects: Effects
-    conditions: Conditions
+    effects: Rows
+    conditions: Rows
     day_facts: Floats
     stocks: Ints
     stock: Floats
+
+
+class Parts(NamedTuple):
+    """The plan's tables with a record a row: what is asked of a row lies side by side, and one array is handed over."""
+
+    drawn: Rows
+    sources: Rows
+    deals: Rows
+    known_of: Floats  # (deals, attributes): those of open deals, NaN where they are not known
+    stages: Rows
+    exits: Rows
+    routes: Rows
+    referrals: Rows
+    teams: Rows
+    members: Rows
+    purposes: Rows
 
 
 class State(NamedTuple):
@@ -265,6 +266,7 @@ def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int
         rings[urgency, tail, 0] = order
         rings[urgency, tail, 1] = what
         count[RING_TAIL + urgency] = tail + 1
+        count[RINGED] += 1
         return order
     i = count[HEAP]
     count[HEAP] = i + 1
@@ -410,16 +412,8 @@ def advance(
     tables: Tables,
     maps: Maps,
     world: World,
-    drawn: DrawnTable,
-    sources: SourceTable,
-    deals: DealTable,
-    stages: StageTable,
-    exits: ExitTable,
-    routes: RouteTable,
-    referrals: ReferralTable,
-    teams: TeamTable,
-    members: MemberTable,
-    purposes: Purposes,
+    sizes: Ints,
+    parts: Parts,
     st: State,
 ) -> int:
     """Go on until the horizon, or until the caller must make room or has a full load of records to take away."""
@@ -431,8 +425,12 @@ def advance(
     queues, rounds, stamps = st.queues, st.rounds, st.stamps
     stock, streams, crews = world.stock, st.streams, st.teams
     wakes, weights = st.wakes, st.weights
-    acts, conditions = world.effects.slot_start, world.conditions
-    n_stages, n_exits, n_sources, n_teams = len(stages.team), len(exits.to), len(sources.kind), len(teams.order)
+    acts, conditions = world.effects, world.conditions
+    drawn, sources, deals, known_of, stages = parts.drawn, parts.sources, parts.deals, parts.known_of, parts.stages
+    exits, routes, referrals, teams, members = parts.exits, parts.routes, parts.referrals, parts.teams, parts.members
+    purposes = parts.purposes
+    n_stages, n_exits, n_sources = sizes[0], sizes[1], sizes[2]
+    n_teams, n_drawn, n_deals = sizes[3], sizes[4], sizes[5]
     n_attributes = attributes.shape[1]
     owners_at = PER_SLOT + n_stages
     children_at = owners_at + n_teams
@@ -442,41 +440,41 @@ def advance(
     most_rows = rows_f.shape[1] - MARGIN
     now = clock[NOW]
     step, p = count[STEP], count[WHO]
+    safe = 0  # for so many steps there is room, whatever they do
     hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
     due, urgency, what = 0.0, NOWHERE, 0  # the event that a step schedules at its end
     while True:
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
-            room = MARGIN + count[NEED]
-            if (
-                EVENT * (count[HEAP] + room) >= len(heap)
-                or count[RING_TAIL] + room > rings.shape[1]
-                or count[RING_TAIL + 1] + room > rings.shape[1]
-                or count[RING_TAIL + 2] + room > rings.shape[1]
-                or (count[FREE_SLOT] < 0 and count[SLOTS] + 2 > ints.shape[0])
-                or count[BRINGS] + room > len(brings)
-            ):
-                count[STEP], count[WHO] = step, p
-                if hole:
-                    drop_first(count, heap)
-                return GROW
-            if (
-                count[MOVES] > most_rows
-                or count[TASKS] > most_rows
-                or count[MONEY] > most_rows
-                or count[ROWS_PEOPLE] > most_rows
-            ):
-                count[STEP], count[WHO] = step, p
-                if hole:
-                    drop_first(count, heap)
-                return FLUSH
+            safe -= 1
+            if safe < 0 or count[NEED] > 0:
+                room = MARGIN + count[NEED]
+                most_ring = max(count[RING_TAIL], count[RING_TAIL + 1], count[RING_TAIL + 2])
+                rings_left = rings.shape[1] - most_ring
+                events_left = len(heap) // EVENT - count[HEAP]
+                slots_left = ints.shape[0] - count[SLOTS]
+                brings_left = len(brings) - count[BRINGS]
+                rows = max(count[MOVES], count[TASKS], count[MONEY], count[ROWS_PEOPLE])
+                is_short = (
+                    events_left <= room
+                    or rings_left < room
+                    or (count[FREE_SLOT] < 0 and slots_left < 2)
+                    or brings_left < room
+                )
+                if is_short or rows > most_rows:
+                    count[STEP], count[WHO] = step, p
+                    if hole:
+                        drop_first(count, heap)
+                    return GROW if is_short else FLUSH
+                left = min(events_left - 1, rings_left, brings_left, most_rows - rows) // MARGIN
+                safe = min(left, slots_left // 2) - 1
 
         # --- the next event ---
         if step == WAIT:
             if hole:
                 drop_first(count, heap)
                 hole = False
-            ring = 0
+            ring = 0 if count[RINGED] > 0 else 3
             while ring < 3 and count[RING_HEAD + ring] == count[RING_TAIL + ring]:
                 ring += 1
             if ring == 3 or (
@@ -490,6 +488,7 @@ def advance(
                 order, event = heap[1], heap[2]
                 hole = True
             else:
+                count[RINGED] -= 1
                 head = count[RING_HEAD + ring]
                 order, event = rings[ring, head, 0], rings[ring, head, 1]
                 head += 1
@@ -499,91 +498,89 @@ def advance(
                 else:
                     count[RING_HEAD + ring] = head
             count[EVENTS] += 1
-            kind, number = event & (KINDS - 1), event >> KIND_BITS
-            if kind == STEP_EVENT:
-                p = number
-                step = ints[p, PHASE]
-            elif kind == HAND_EVENT:
-                count[TEAM] = number
-                step = HAND_OUT
-            elif kind == WAKE_EVENT:
-                if crews[number, CALLED] == 0:
-                    crews[number, CALLED] = 1
-                    due, urgency, what = now, 2, number * KINDS + HAND_EVENT
-            elif kind == RUNOUT_EVENT:
-                if ints[number, TIMER] == order:
-                    p = number
-                    step = QUIT
-            elif kind == BRING_EVENT:
-                p = brings[number, 0]
-                rule, child, visit = brings[number, 1], brings[number, 2], brings[number, 3]
-                brings[number, 4] = count[FREE_BRING]
-                count[FREE_BRING] = number
-                ints[p, REFS] -= 1
-                if child >= 0:
-                    source = referrals.source[rule]
-                    count[B_SOURCE] = source
-                    count[B_KEY] = child_key(ints[p, KEY], purposes.child[rule], child)
-                    count[B_PARENT], count[B_SAME], count[B_DEAL] = p, referrals.same[rule], NOWHERE
-                    count[B_FINDER], count[B_CHAIN], count[B_THEN] = NOWHERE, 1, WAIT
-                    clock[B_REWARD] = referrals.reward[rule]
-                    step = BORN
-                elif (
-                    ints[p, PLACE] < n_stages
-                    and ints[p, TURN] == visit
-                    and stages.refers_start[ints[p, PLACE]] <= rule < stages.refers_start[ints[p, PLACE] + 1]
-                ):
-                    count[R_RULE], count[R_LAST] = rule, rule + 1
-                    count[R_ROUND], count[R_FAST], count[R_THEN] = int(rounds[number, 1]), 0, WAIT
-                    clock[R_ENTERED] = rounds[number, 0]
-                    step = REFER
-                else:
-                    let_go(count, ints, p)
-            elif kind == STREAM_EVENT:
-                count[B_SOURCE] = number
-                count[B_THEN] = NEXT_OF_STREAM
-                step = COME
-            elif kind == LIST_EVENT:
-                count[B_SOURCE] = number
-                step = NEXT_OF_LIST
-            else:  # a source begins
-                count[B_SOURCE] = number
-                if sources.kind[number] == RATE:
-                    step = NEXT_OF_STREAM
-                elif sources.kind[number] == LIST:
-                    due, urgency, what = now + max(0.0, sources.at[number]), 1, number * KINDS + LIST_EVENT
-                elif sources.kind[number] == DEALS:
-                    count[CURSOR] = 0
-                    step = NEXT_DEAL
+            step, p = event & (STEPS - 1), event >> STEP_BITS
+
+        # --- what other events do ---
+        if step == WAKE:
+            step = WAIT
+            if crews[p, CALLED] == 0:
+                crews[p, CALLED] = 1
+                due, urgency, what = now, 2, p << STEP_BITS | HAND_OUT
+        elif step == RUN_OUT:
+            step = QUIT if ints[p, TIMER] == order else WAIT
+        elif step == BRING:
+            number = p
+            p = brings[number, 0]
+            rule, child, visit = brings[number, 1], brings[number, 2], brings[number, 3]
+            brings[number, 4] = count[FREE_BRING]
+            count[FREE_BRING] = number
+            ints[p, REFS] -= 1
+            if child >= 0:
+                source = referrals[rule].source
+                count[B_SOURCE] = source
+                count[B_KEY] = child_key(ints[p, KEY], purposes[rule].child, child)
+                count[B_PARENT], count[B_SAME], count[B_DEAL] = p, referrals[rule].same, NOWHERE
+                count[B_FINDER], count[B_CHAIN], count[B_THEN] = NOWHERE, 1, WAIT
+                clock[B_REWARD] = referrals[rule].reward
+                step = BORN
+            elif (
+                ints[p, PLACE] < n_stages
+                and ints[p, TURN] == visit
+                and stages[ints[p, PLACE]].refers_start <= rule < stages[ints[p, PLACE] + 1].refers_start
+            ):
+                count[R_RULE], count[R_LAST] = rule, rule + 1
+                count[R_ROUND], count[R_FAST], count[R_THEN] = int(rounds[number, 1]), 0, WAIT
+                clock[R_ENTERED] = rounds[number, 0]
+                step = REFER
+            else:
+                let_go(count, ints, p)
+                step = WAIT
+        elif step == STREAM:
+            count[B_SOURCE] = p
+            count[B_THEN] = NEXT_OF_STREAM
+            step = COME
+        elif step == LISTED:
+            count[B_SOURCE] = p
+            step = NEXT_OF_LIST
+        elif step == OPEN_SOURCE:
+            count[B_SOURCE] = p
+            step = WAIT
+            if sources[p].kind == RATE:
+                step = NEXT_OF_STREAM
+            elif sources[p].kind == LIST:
+                due, urgency, what = now + max(0.0, sources[p].at), 1, p << STEP_BITS | LISTED
+            elif sources[p].kind == DEALS:
+                count[CURSOR] = 0
+                step = NEXT_DEAL
 
         # --- arrivals ---
         elif step == NEXT_OF_STREAM:
             source = count[B_SOURCE]
-            ceiling = sources.ceiling[source] if sources.ceiling[source] != 0.0 else 1.0
-            u = uniform(seed, replication, sources.key[source], common[ARRIVAL], numbers[source])
+            ceiling = sources[source].ceiling if sources[source].ceiling != 0.0 else 1.0
+            u = uniform(seed, replication, sources[source].key, common[ARRIVAL], numbers[source])
             streams[source] += unit_exponential(u)
-            at = backward(maps, sources.rate_map[source], streams[source] / ceiling)
+            at = backward(maps, sources[source].rate_map, streams[source] / ceiling)
             if at < days:
-                due, urgency, what = now + max(0.0, at - now), 1, source * KINDS + STREAM_EVENT
+                due, urgency, what = now + max(0.0, at - now), 1, source << STEP_BITS | STREAM
             step = WAIT
         elif step == NEXT_OF_LIST:
             source = count[B_SOURCE]
-            if numbers[source] < sources.size[source]:
+            if numbers[source] < sources[source].size:
                 count[B_THEN] = NEXT_OF_LIST
                 step = COME
             else:
                 step = WAIT
         elif step == COME:
             source = count[B_SOURCE]
-            key = child_key(sources.key[source], common[PROSPECT_OF], numbers[source])
+            key = child_key(sources[source].key, common[PROSPECT_OF], numbers[source])
             numbers[source] += 1
             step = count[B_THEN]
             kept = True
-            if sources.ceiling[source] != 0.0:
+            if sources[source].ceiling != 0.0:
                 facts = candidate
                 facts[SOURCE] = source
                 share = factor(world, arrival_slot + source, facts, now, now)
-                share /= sources.ceiling[source]
+                share /= sources[source].ceiling
                 kept = uniform(seed, replication, key, common[THINNED], 0) < share
             if kept:
                 count[B_KEY], count[B_PARENT], count[B_SAME], count[B_DEAL] = key, NOWHERE, 0, NOWHERE
@@ -592,11 +589,11 @@ def advance(
                 step = BORN
         elif step == NEXT_DEAL:
             row = count[CURSOR]
-            while row < len(deals.source) and deals.source[row] != count[B_SOURCE]:
+            while row < n_deals and deals[row].source != count[B_SOURCE]:
                 row += 1
-            if row < len(deals.source):
+            if row < n_deals:
                 count[CURSOR] = row + 1
-                count[B_KEY], count[B_PARENT], count[B_SAME], count[B_DEAL] = deals.key[row], NOWHERE, 0, row
+                count[B_KEY], count[B_PARENT], count[B_SAME], count[B_DEAL] = deals[row].key, NOWHERE, 0, row
                 count[B_FINDER], count[B_CHAIN], count[B_THEN] = NOWHERE, 0, NEXT_DEAL
                 clock[B_REWARD] = 0.0
                 step = BORN
@@ -617,7 +614,7 @@ def advance(
                 step = WAIT
         elif step == BORN:
             source, parent, deal = count[B_SOURCE], count[B_PARENT], count[B_DEAL]
-            visited = sources.team[source] != NOWHERE and count[B_FINDER] == NOWHERE and count[B_CHAIN] == 0
+            visited = sources[source].team != NOWHERE and count[B_FINDER] == NOWHERE and count[B_CHAIN] == 0
             if count[FREE_SLOT] >= 0:
                 q = count[FREE_SLOT]
                 count[FREE_SLOT] = ints[q, NEXT]
@@ -637,31 +634,30 @@ def advance(
                 facts[SOURCE], facts[STAGE], facts[MEMBER] = source, NOWHERE, NOWHERE
                 facts[VALUE] = facts[GENERATION] = facts[TOUCHES] = 0.0
                 ints[q, NUMBER] = NOWHERE
-                ints[q, PHASE] = VISIT_START
                 floats[q, SINCE] = now
             else:
                 facts[SOURCE], facts[MEMBER] = source, NOWHERE
-                floats[q, SINCE] = now - (deals.age[deal] if deal != NOWHERE else 0.0)
+                floats[q, SINCE] = now - (deals[deal].age if deal != NOWHERE else 0.0)
                 if parent != NOWHERE:
                     facts[GENERATION] = floats[parent, FACTS_AT + GENERATION] + (1 - count[B_SAME])
                     if count[B_SAME]:
                         facts[MEMBER] = floats[parent, FACTS_AT + MEMBER]
                         for k in range(owners_at, children_at):
                             ints[q, k] = ints[parent, k]
-                for a in range(len(drawn.fact)):
-                    place = drawn.fact[a]
+                for a in range(n_drawn):
+                    place = drawn[a].fact
                     known = math.nan
-                    if count[B_SAME] and not drawn.anew[a]:
+                    if count[B_SAME] and not drawn[a].anew:
                         known = floats[parent, FACTS_AT + place]
                     if deal != NOWHERE:
-                        known = deals.value[deal] if place == VALUE else deals.attributes[deal, place - N_FACTS]
+                        known = deals[deal].value if place == VALUE else known_of[deal, place - N_FACTS]
                     if not math.isnan(known):
                         facts[place] = known
                         continue
-                    code = 0 if drawn.by[a] == NOWHERE else int(facts[drawn.by[a]])
-                    case = drawn.case[drawn.case_start[a] + code]
-                    facts[place] = sample(tables, case, seed, replication, ints[q, KEY], drawn.purpose[a], 0)
-                    if place == VALUE and acts[value_slot + 1] > acts[value_slot]:
+                    code = 0 if drawn[a].by == NOWHERE else int(facts[drawn[a].by])
+                    case = drawn[drawn[a].case_start + code].case
+                    facts[place] = sample(tables, case, seed, replication, ints[q, KEY], drawn[a].purpose, 0)
+                    if place == VALUE and acts[value_slot + 1].slot_start > acts[value_slot].slot_start:
                         facts[VALUE] *= factor(world, value_slot, facts, floats[q, SINCE], now)
                 ints[q, NUMBER] = count[PEOPLE]
                 count[PEOPLE] += 1
@@ -676,21 +672,20 @@ def advance(
                 rows_f[PEOPLE_F + 1, row] = facts[VALUE]
                 for a in range(n_attributes):
                     attributes[row, a] = facts[N_FACTS + a]
-                pay(count, rows_i, rows_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources.cost_each[source])
-                ints[q, PHASE] = START
-                ints[q, EXIT] = sources.enters[source]
+                pay(count, rows_i, rows_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources[source].cost_each)
+                ints[q, EXIT] = sources[source].enters
                 ints[q, CAUSE] = STARTED
                 if deal != NOWHERE:
-                    ints[q, EXIT] = deals.stage[deal]
+                    ints[q, EXIT] = deals[deal].stage
                     ints[q, CAUSE] = OPENED
-                    floats[q, AGED] = deals.age[deal]
-                    owner = deals.owner[deal]
+                    floats[q, AGED] = deals[deal].age
+                    owner = deals[deal].owner
                     for t in range(n_teams):
-                        if teams.member_start[t] <= owner < teams.member_start[t + 1]:
+                        if teams[t].member_start <= owner < teams[t + 1].member_start:
                             ints[q, owners_at + t] = owner
                             facts[MEMBER] = owner
                 if count[B_FINDER] != NOWHERE:
-                    ints[q, owners_at + sources.team[source]] = count[B_FINDER]
+                    ints[q, owners_at + sources[source].team] = count[B_FINDER]
                     facts[MEMBER] = count[B_FINDER]
                 if count[B_CHAIN]:
                     if clock[AT_ONCE_SINCE] == now:
@@ -706,7 +701,7 @@ def advance(
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
                     let_go(count, ints, parent)
-            due, urgency, what = now, 0, q * KINDS + STEP_EVENT
+            due, urgency, what = now, 0, q << STEP_BITS | (VISIT_START if visited else START)
             step = count[B_THEN]
 
         # --- the life of a prospect ---
@@ -756,27 +751,27 @@ def advance(
             if cause != OPENED:
                 who = ints[p, NUMBER]
                 value = facts[VALUE]
-                if stages.books[s, 0] != 0.0 or stages.books[s, 1] != 0.0:
-                    amount = stages.books[s, 0] + stages.books[s, 1] * value
+                if stages[s].books_fixed != 0.0 or stages[s].books_share != 0.0:
+                    amount = stages[s].books_fixed + stages[s].books_share * value
                     pay(count, rows_i, rows_f, now, who, s, BOOKED, amount)
-                if stages.cash[s, 0] != 0.0 or stages.cash[s, 1] != 0.0:
-                    amount = stages.cash[s, 0] + stages.cash[s, 1] * value
+                if stages[s].cash_fixed != 0.0 or stages[s].cash_share != 0.0:
+                    amount = stages[s].cash_fixed + stages[s].cash_share * value
                     pay(count, rows_i, rows_f, now, who, s, PAID, amount)
-                if stages.cost[s, 0] != 0.0 or stages.cost[s, 1] != 0.0:
-                    amount = stages.cost[s, 0] + stages.cost[s, 1] * value
+                if stages[s].cost_fixed != 0.0 or stages[s].cost_share != 0.0:
+                    amount = stages[s].cost_fixed + stages[s].cost_share * value
                     pay(count, rows_i, rows_f, now, who, s, STAGE_COST, amount)
-                if floats[p, OWED] != 0.0 and stages.customer[s]:
+                if floats[p, OWED] != 0.0 and stages[s].customer:
                     pay(count, rows_i, rows_f, now, who, s, REWARD, floats[p, OWED])
                     floats[p, OWED] = 0.0
-                if stages.route_start[s] < stages.route_start[s + 1]:
+                if stages[s].route_start < stages[s + 1].route_start:
                     look(world, facts, floats[p, SINCE], now)
-                    for r in range(stages.route_start[s], stages.route_start[s + 1]):
-                        if holds(conditions, routes.predicate[r], facts):
-                            ints[p, EXIT], ints[p, CAUSE] = routes.to[r], ROUTED
+                    for r in range(stages[s].route_start, stages[s + 1].route_start):
+                        if holds(conditions, routes[r].predicate, facts):
+                            ints[p, EXIT], ints[p, CAUSE] = routes[r].to, ROUTED
                             step = LEAVE
                             break
-            if step == BEGIN and stages.refers_start[s] < stages.refers_start[s + 1]:
-                count[R_RULE], count[R_LAST] = stages.refers_start[s], stages.refers_start[s + 1]
+            if step == BEGIN and stages[s].refers_start < stages[s + 1].refers_start:
+                count[R_RULE], count[R_LAST] = stages[s].refers_start, stages[s + 1].refers_start
                 count[R_ROUND], count[R_FAST], count[R_THEN] = 0, 0, BEGIN
                 clock[R_ENTERED] = now - floats[p, AGED]
                 step = REFER
@@ -791,12 +786,12 @@ def advance(
             s, visit = ints[p, PLACE], ints[p, TURN]
             index = VISIT * visit + count[R_ROUND]
             key = ints[p, KEY]
-            amount = sample(tables, referrals.number[rule], seed, replication, key, purposes.number[rule], index)
+            amount = sample(tables, referrals[rule].number, seed, replication, key, purposes[rule].number, index)
             changed = amount
-            if acts[referral_slot + s + 1] > acts[referral_slot + s]:
+            if acts[referral_slot + s + 1].slot_start > acts[referral_slot + s].slot_start:
                 changed *= factor(world, referral_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
             if changed != amount:
-                amount = rounded(changed, uniform(seed, replication, key, purposes.rounding[rule], index))
+                amount = rounded(changed, uniform(seed, replication, key, purposes[rule].rounding, index))
             many = int(amount)
             if many + 2 > count[NEED] and many > MARGIN // 2:
                 count[NEED] = many + 2
@@ -807,7 +802,7 @@ def advance(
                 child = ints[p, children_at + rule]
                 ints[p, children_at + rule] = child + 1
                 at = entered + sample(
-                    tables, referrals.after[rule], seed, replication, key, purposes.child_after[rule], child
+                    tables, referrals[rule].after, seed, replication, key, purposes[rule].child_after, child
                 )
                 if at >= now:
                     if count[FREE_BRING] >= 0:
@@ -818,10 +813,10 @@ def advance(
                         count[BRINGS] += 1
                     brings[k, 0], brings[k, 1], brings[k, 2], brings[k, 3] = p, rule, child, visit
                     ints[p, REFS] += 1
-                    put(agenda, now, now + (at - now), 1, k * KINDS + BRING_EVENT)
-            over = referrals.every[rule] == NOWHERE
+                    put(agenda, now, now + (at - now), 1, k << STEP_BITS | BRING)
+            over = referrals[rule].every == NOWHERE
             if not over:
-                gap = sample(tables, referrals.every[rule], seed, replication, key, purposes.round[rule], index)
+                gap = sample(tables, referrals[rule].every, seed, replication, key, purposes[rule].round, index)
                 entered += gap
                 clock[R_ENTERED] = entered
                 count[R_ROUND] += 1
@@ -836,7 +831,7 @@ def advance(
                     brings[k, 0], brings[k, 1], brings[k, 2], brings[k, 3] = p, rule, -1, visit
                     rounds[k, 0], rounds[k, 1] = entered, count[R_ROUND]
                     ints[p, REFS] += 1
-                    put(agenda, now, now + (entered - now), 1, k * KINDS + BRING_EVENT)
+                    put(agenda, now, now + (entered - now), 1, k << STEP_BITS | BRING)
                 else:
                     count[R_FAST] = count[R_FAST] + 1 if gap < MINUTE else 0
                     if count[R_FAST] > bounds[0]:
@@ -849,40 +844,40 @@ def advance(
         elif step == BEGIN:
             s, visit, age = ints[p, PLACE], ints[p, TURN], floats[p, AGED]
             deadline = math.inf
-            if stages.limit[s] != NOWHERE:
-                u = uniform(seed, replication, ints[p, KEY], purposes.limit[s], visit)
+            if stages[s].limit != NOWHERE:
+                u = uniform(seed, replication, ints[p, KEY], purposes[s].limit, visit)
                 if age != 0.0:
-                    deadline = now - age + quantile_beyond(tables, stages.limit[s], age, u)
+                    deadline = now - age + quantile_beyond(tables, stages[s].limit, age, u)
                 else:
-                    deadline = now + quantile(tables, stages.limit[s], u)
+                    deadline = now + quantile(tables, stages[s].limit, u)
             floats[p, DEADLINE] = deadline
             ints[p, TOUCH] = 0
-            step = TOUCHING if stages.touches[s] > 0 and age == 0.0 else CHOOSE
+            step = TOUCHING if stages[s].touches > 0 and age == 0.0 else CHOOSE
         elif step == TOUCHING:
             s = ints[p, PLACE]
-            if stages.team[s] == NOWHERE:
-                pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+            if stages[s].team == NOWHERE:
+                pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
                 step = TOUCHED
             else:
                 until, late = floats[p, DEADLINE], OUT_OF_TIME
-                if stages.patience[s] != NOWHERE:
+                if stages[s].patience != NOWHERE:
                     index = VISIT * ints[p, TURN] + ints[p, TOUCH]
                     patience = sample(
-                        tables, stages.patience[s], seed, replication, ints[p, KEY], purposes.patience[s], index
+                        tables, stages[s].patience, seed, replication, ints[p, KEY], purposes[s].patience, index
                     )
-                    if acts[patience_slot + s + 1] > acts[patience_slot + s]:
+                    if acts[patience_slot + s + 1].slot_start > acts[patience_slot + s].slot_start:
                         patience *= factor(world, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
                     end = now + patience
                     if end <= until:
                         until, late = end, GAVE_UP
                 floats[p, UNTIL], ints[p, LATE] = until, late
                 ints[p, PHASE] = READY
-                count[TEAM] = stages.team[s]
+                count[TEAM] = stages[s].team
                 step = ASK
         elif step == VISIT_START:
             floats[p, UNTIL], ints[p, LATE] = math.inf, STILL_WAITING
             ints[p, PHASE] = VISIT_READY
-            count[TEAM] = sources.team[int(floats[p, FACTS_AT + SOURCE])]
+            count[TEAM] = sources[int(floats[p, FACTS_AT + SOURCE])].team
             step = ASK
         elif step == ASK:
             t = count[TEAM]
@@ -895,19 +890,19 @@ def advance(
                     drop_first(count, heap)
                 return GROW
             facts = floats[p, FACTS_AT:]
-            first, last = teams.first_start[t], teams.first_start[t + 1]
+            first, last = teams[t].first_start, teams[t + 1].first_start
             if first < last:
                 look(world, facts, floats[p, SINCE], now)
             rank = 0
-            while first + rank < last and not holds(conditions, teams.first[first + rank], facts):
+            while first + rank < last and not holds(conditions, teams[first + rank].first, facts):
                 rank += 1
             team[ASKED] += 1
             floats[p, ASKED_AT] = now
             ints[p, RANK], ints[p, SERIAL] = rank, team[ASKED]
             floats[p, WITHIN] = 0.0
-            if teams.order[t] == NEWEST:
+            if teams[t].order == NEWEST:
                 floats[p, WITHIN] = -float(team[ASKED])
-            elif teams.order[t] == DEAREST:
+            elif teams[t].order == DEAREST:
                 floats[p, WITHIN] = -facts[VALUE]
             ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
             head, tail = team[HEAD], team[TAIL]
@@ -926,22 +921,22 @@ def advance(
             team[FRESH] += 1
             if team[CALLED] == 0:
                 team[CALLED] = 1
-                due, urgency, what = now, 2, t * KINDS + HAND_EVENT
+                due, urgency, what = now, 2, t << STEP_BITS | HAND_OUT
             step = WAIT
         elif step == QUIT:  # patience, or the time in the stage, is over
-            t = stages.team[ints[p, PLACE]]
+            t = stages[ints[p, PLACE]].team
             k = place_in(queues[t], crews[t, HEAD], crews[t, TAIL], ints, floats, p)
             take_out(queues[t], crews[t], k)
             ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], -1
-            due, urgency, what = now, 1, p * KINDS + STEP_EVENT
+            due, urgency, what = now, 1, p << STEP_BITS | READY
             step = WAIT
         elif step == READY:
             s = ints[p, PLACE]
-            t = stages.team[s]
+            t = stages[s].team
             if ints[p, OUTCOME] != SERVED:
                 note_task(count, rows_i, rows_f, ints, floats, p, t, math.nan, math.nan, now)
                 gave_up = ints[p, OUTCOME] == GAVE_UP
-                ints[p, EXIT] = stages.gives_up[s] if gave_up else stages.limit_to[s]
+                ints[p, EXIT] = stages[s].gives_up if gave_up else stages[s].limit_to
                 ints[p, CAUSE] = RENEGED if gave_up else LIMITED
                 step = LEAVE
                 continue
@@ -951,39 +946,38 @@ def advance(
             facts[MEMBER] = member
             if ints[p, owners_at + t] == NOWHERE:
                 ints[p, owners_at + t] = member
-            if teams.owned[t] and members.leaves[ints[p, owners_at + t]] <= now:
+            if teams[t].owned and members[ints[p, owners_at + t]].leaves <= now:
                 ints[p, owners_at + t] = member
             index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-            clock[HOURS] = sample(tables, stages.effort[s], seed, replication, ints[p, KEY], purposes.effort[s], index)
-            if acts[effort_slot + s + 1] > acts[effort_slot + s]:
+            clock[HOURS] = sample(tables, stages[s].effort, seed, replication, ints[p, KEY], purposes[s].effort, index)
+            if acts[effort_slot + s + 1].slot_start > acts[effort_slot + s].slot_start:
                 clock[HOURS] *= factor(world, effort_slot + s, facts, floats[p, SINCE], now)
-            pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages.touch_cost[s])
+            pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
             count[TEAM] = t
             step = WORK
         elif step == VISIT_READY:
             source = int(floats[p, FACTS_AT + SOURCE])
-            clock[HOURS] = sample(tables, sources.effort[source], seed, replication, ints[p, KEY], common[EFFORT_OF], 0)
-            count[TEAM] = sources.team[source]
+            clock[HOURS] = sample(tables, sources[source].effort, seed, replication, ints[p, KEY], common[EFFORT_OF], 0)
+            count[TEAM] = sources[source].team
             step = WORK
         elif step == WORK:
-            took = work_end(maps, members.work_map[ints[p, SERVING]], now, clock[HOURS]) - now
+            took = work_end(maps, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
             note_task(count, rows_i, rows_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
-            ints[p, PHASE] = WORKED
-            due, urgency, what = now + took, 1, p * KINDS + STEP_EVENT
+            due, urgency, what = now + took, 1, p << STEP_BITS | WORKED
             step = WAIT
         elif step == WORKED:
             is_visit = ints[p, NUMBER] == NOWHERE
             source = int(floats[p, FACTS_AT + SOURCE])
-            t = sources.team[source] if is_visit else stages.team[ints[p, PLACE]]
+            t = sources[source].team if is_visit else stages[ints[p, PLACE]].team
             team = crews[t]
-            idle_members[teams.member_start[t] + team[IDLE]] = ints[p, SERVING]
+            idle_members[teams[t].member_start + team[IDLE]] = ints[p, SERVING]
             team[IDLE] += 1
             if team[HEAD] < team[TAIL] and team[CALLED] == 0:
                 team[CALLED] = 1
-                due, urgency, what = now, 2, t * KINDS + HAND_EVENT
+                due, urgency, what = now, 2, t << STEP_BITS | HAND_OUT
             step = TOUCHED
             if is_visit:
-                found = sample(tables, sources.yields[source], seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
+                found = sample(tables, sources[source].yields, seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
                 count[FOUND], count[CURSOR] = int(found), 0
                 step = NEXT_FOUND
         elif step == TOUCHED:
@@ -991,89 +985,85 @@ def advance(
             floats[p, FACTS_AT + TOUCHES] += 1.0
             step = WAIT
             if now >= deadline:
-                ints[p, EXIT], ints[p, CAUSE] = stages.limit_to[s], LIMITED
+                ints[p, EXIT], ints[p, CAUSE] = stages[s].limit_to, LIMITED
                 step = LEAVE
-            elif touch < stages.touches[s] - 1:
+            elif touch < stages[s].touches - 1:
                 gap = sample(
-                    tables, stages.every[s], seed, replication, ints[p, KEY], purposes.every[s], VISIT * visit + touch
+                    tables, stages[s].every, seed, replication, ints[p, KEY], purposes[s].every, VISIT * visit + touch
                 )
                 if now + gap > deadline:
-                    ints[p, PHASE] = LIMIT_OVER
-                    due, urgency, what = now + (deadline - now), 1, p * KINDS + STEP_EVENT
+                    due, urgency, what = now + (deadline - now), 1, p << STEP_BITS | LIMIT_OVER
                 else:
-                    ints[p, PHASE] = GAP_OVER
-                    due, urgency, what = now + gap, 1, p * KINDS + STEP_EVENT
+                    due, urgency, what = now + gap, 1, p << STEP_BITS | GAP_OVER
             else:
                 step = CHOOSE
         elif step == GAP_OVER:
             ints[p, TOUCH] += 1
             step = TOUCHING
         elif step == LIMIT_OVER:
-            ints[p, EXIT], ints[p, CAUSE] = stages.limit_to[ints[p, PLACE]], LIMITED
+            ints[p, EXIT], ints[p, CAUSE] = stages[ints[p, PLACE]].limit_to, LIMITED
             step = LEAVE
         elif step == CHOOSE:
             s, visit, age, deadline = ints[p, PLACE], ints[p, TURN], floats[p, AGED], floats[p, DEADLINE]
             facts, since = floats[p, FACTS_AT:], floats[p, SINCE]
-            first, last = stages.exit_start[s], stages.exit_start[s + 1]
-            skill, t, member = 1.0, stages.team[s], int(facts[MEMBER])
-            if t != NOWHERE and teams.member_start[t] <= member < teams.member_start[t + 1]:
-                skill = members.skill[member]
+            first, last = stages[s].exit_start, stages[s + 1].exit_start
+            skill, t, member = 1.0, stages[s].team, int(facts[MEMBER])
+            if t != NOWHERE and teams[t].member_start <= member < teams[t + 1].member_start:
+                skill = members[member].skill
             for e in range(first, last):
-                weight = exits.chance[e]
-                if acts[e + 1] > acts[e]:
+                weight = exits[e].chance
+                if acts[e + 1].slot_start > acts[e].slot_start:
                     weight *= factor(world, e, facts, since, now)
-                if exits.forward[e]:
+                if exits[e].forward:
                     weight *= skill
-                if age != 0.0 and exits.to[e] != NOWHERE:
+                if age != 0.0 and exits[e].to != NOWHERE:
                     stretch = 1.0
-                    if acts[n_exits + e + 1] > acts[n_exits + e]:
+                    if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
                         stretch = factor(world, n_exits + e, facts, since, now)
-                    old = pace_since(maps, exits.pace[e], now, age)
-                    weight *= survival(tables, exits.after[e], old / stretch) if stretch > 0.0 else 0.0
+                    old = pace_since(maps, exits[e].pace, now, age)
+                    weight *= survival(tables, exits[e].after, old / stretch) if stretch > 0.0 else 0.0
                 weights[e - first] = weight
             if last - first == 1:
                 k = 0 if weights[0] > 0.0 else -1
             else:
-                u = uniform(seed, replication, ints[p, KEY], purposes.choice[s], visit)
+                u = uniform(seed, replication, ints[p, KEY], purposes[s].choice, visit)
                 k = choose(weights[: last - first], u)
             wait = math.inf
-            if k >= 0 and exits.to[first + k] != NOWHERE:
+            if k >= 0 and exits[first + k].to != NOWHERE:
                 e = first + k
                 ints[p, EXIT] = e
                 stretch = 1.0
-                if acts[n_exits + e + 1] > acts[n_exits + e]:
+                if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
                     stretch = factor(world, n_exits + e, facts, since, now)
                 if age != 0.0:
-                    u = uniform(seed, replication, ints[p, KEY], purposes.after[e], visit)
-                    old = pace_since(maps, exits.pace[e], now, age)
-                    wait = max(0.0, quantile_beyond(tables, exits.after[e], old / stretch, u) * stretch - old)
+                    u = uniform(seed, replication, ints[p, KEY], purposes[e].after, visit)
+                    old = pace_since(maps, exits[e].pace, now, age)
+                    wait = max(0.0, quantile_beyond(tables, exits[e].after, old / stretch, u) * stretch - old)
                 else:
                     wait = stretch * sample(
-                        tables, exits.after[e], seed, replication, ints[p, KEY], purposes.after[e], visit
+                        tables, exits[e].after, seed, replication, ints[p, KEY], purposes[e].after, visit
                     )
-                wait = pace_wait(maps, exits.pace[e], now, wait)
+                wait = pace_wait(maps, exits[e].pace, now, wait)
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
-                ints[p, PHASE] = EXIT_OVER
-                due, urgency, what = now + wait, 1, p * KINDS + STEP_EVENT
+                due, urgency, what = now + wait, 1, p << STEP_BITS | EXIT_OVER
             elif deadline < math.inf:
-                ints[p, PHASE] = LIMIT_OVER
-                due, urgency, what = now + max(0.0, deadline - now), 1, p * KINDS + STEP_EVENT
+                due, urgency, what = now + max(0.0, deadline - now), 1, p << STEP_BITS | LIMIT_OVER
             else:  # stays for ever
                 ints[p, ENDED] = 1
                 let_go(count, ints, p)
         elif step == EXIT_OVER:
             e = ints[p, EXIT]
-            for k in range(exits.set_start[e], exits.set_start[e + 1]):
-                floats[p, FACTS_AT + exits.set_fact[k]] = exits.set_value[k]
-            ints[p, EXIT], ints[p, CAUSE] = exits.to[e], EXITED
+            for k in range(exits[e].set_start, exits[e + 1].set_start):
+                floats[p, FACTS_AT + exits[k].set_fact] = exits[k].set_value
+            ints[p, EXIT], ints[p, CAUSE] = exits[e].to, EXITED
             step = LEAVE
 
         # --- a team hands out work ---
         else:
-            t = count[TEAM]
+            t = p
             team, queue = crews[t], queues[t]
-            base, idle = teams.member_start[t], team[IDLE]
+            base, idle = teams[t].member_start, team[IDLE]
             many = team[FRESH] + idle
             if many + 2 > count[NEED] and many > MARGIN // 2:
                 count[NEED] = many + 2
@@ -1083,16 +1073,14 @@ def advance(
             change = math.inf
             if team[HEAD] < team[TAIL]:
                 count[STAMP] += 1
-                n_able, some_only = 0, False
-                for m in range(base, teams.member_start[t + 1]):
-                    some_only = some_only or members.only[m] != NOWHERE
+                n_able = 0
                 for k in range(idle):
                     m = idle_members[base + k]
-                    work_map = members.work_map[m]
+                    work_map = members[m].work_map
                     if stamps[work_map] != count[STAMP]:
                         stamps[work_map] = count[STAMP]
                         opens[work_map] = opening(maps, work_map, now)
-                    at = opens[work_map] if opens[work_map] < members.leaves[m] else math.inf
+                    at = opens[work_map] if opens[work_map] < members[m].leaves else math.inf
                     if at == now:
                         able[n_able] = m
                         n_able += 1
@@ -1102,18 +1090,18 @@ def advance(
                 while n_able > 0 and k < team[TAIL]:
                     q = queue[k]
                     facts = floats[q, FACTS_AT:]
-                    owner = ints[q, owners_at + t] if teams.owned[t] else NOWHERE
+                    owner = ints[q, owners_at + t] if teams[t].owned else NOWHERE
                     found = NOWHERE
-                    if owner != NOWHERE and members.leaves[owner] > now:
+                    if owner != NOWHERE and members[owner].leaves > now:
                         for j in range(n_able):
                             if able[j] == owner:
                                 found = j
-                    elif not some_only:
+                    elif not teams[t].choosy:
                         found = 0
                     else:
                         look(world, facts, floats[q, SINCE], now)
                         for j in range(n_able):
-                            only = members.only[able[j]]
+                            only = members[able[j]].only
                             if only == NOWHERE or holds(conditions, only, facts):
                                 found = j
                                 break
@@ -1133,22 +1121,22 @@ def advance(
                     for i in range(j, base + team[IDLE]):
                         idle_members[i] = idle_members[i + 1]
                     ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
-                    put(agenda, now, now, 1, q * KINDS + STEP_EVENT)
+                    put(agenda, now, now, 1, q << STEP_BITS | ints[q, PHASE])
             for k in range(team[FRESH]):
                 q = fresh[t, k]
                 until = floats[q, UNTIL]
                 if ints[q, OUTCOME] == STILL_WAITING and until < math.inf:
                     at = now + max(0.0, until - now)
-                    ints[q, TIMER] = put(agenda, now, at, 3, q * KINDS + RUNOUT_EVENT)
+                    ints[q, TIMER] = put(agenda, now, at, 3, q << STEP_BITS | RUN_OUT)
             team[FRESH] = 0
             if team[HEAD] < team[TAIL]:
-                if teams.owned[t]:
-                    for m in range(base, teams.member_start[t + 1]):
-                        if members.leaves[m] > now:
-                            change = min(change, members.leaves[m])
+                if teams[t].owned:
+                    for m in range(base, teams[t + 1].member_start):
+                        if members[m].leaves > now:
+                            change = min(change, members[m].leaves)
                 if change < math.inf and not now < wakes[t] <= change:
                     wakes[t] = change
-                    due, urgency, what = now + (change - now), 1, t * KINDS + WAKE_EVENT
+                    due, urgency, what = now + (change - now), 1, t << STEP_BITS | WAKE
             step = WAIT
 
         # --- what the step schedules ---
@@ -1160,6 +1148,7 @@ def advance(
                 rings[urgency, tail, 0] = order
                 rings[urgency, tail, 1] = what
                 count[RING_TAIL + urgency] = tail + 1
+                count[RINGED] += 1
             elif hole:
                 hole = False
                 rise(heap, sink(heap, count[HEAP]), bits(due), order, what)

@@ -105,7 +105,7 @@ class Replication:
         self.stages, self.exits, self.sources, self.drawn, self.referrals, self.purposes = map(
             _listed, (plan.stages, plan.exits, plan.sources, plan.drawn, plan.referrals, plan.purposes)
         )
-        self.has_effects = (np.diff(plan.effects.slot_start) > 0).tolist()
+        self.has_effects = (np.diff(plan.effects["slot_start"]) > 0).tolist()
         self.on_entry = [_money_on_entry(plan, s) for s in range(plan.n_stages)]
         self.rules = [Rule(plan, text) if text else None for text in plan.plugins]
         self.log = Collector(len(plan.attribute_names))
@@ -284,7 +284,7 @@ class Replication:
             is_value = place == VALUE
             known = float(same.facts[place]) if same and not drawn.anew[a] else math.nan
             if deal != NOWHERE:
-                known = float(deals.value[deal]) if is_value else float(deals.attributes[deal, place - len(FACTS)])
+                known = float(deals.value[deal]) if is_value else float(plan.known_of[deal, place - len(FACTS)])
             if not math.isnan(known):
                 facts[place] = known
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from simfunnel.plan.effects import effect_table
-from simfunnel.plan.people import deal_table, drawn_table, listed_deals, source_table
+from simfunnel.plan.people import deal_table, drawn_table, known_attributes, listed_deals, source_table
 from simfunnel.plan.places import exit_table, purposes, referral_table, route_table, stage_table
 from simfunnel.plan.tables import Plan
 from simfunnel.plan.workers import member_table, team_table
@@ -45,6 +45,7 @@ def compile_plan(spec: ScenarioSpec, *, folder: str = ".") -> Plan:
         drawn=drawn,
         sources=sources,
         deals=deals,
+        known_of=known_attributes(shop),
         stages=stages,
         exits=exits,
         routes=routes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from simfunnel.numerics import Effects
+from simfunnel.numerics import Effects, Rows, rows_of
 from simfunnel.plan.tables import NOWHERE, Slots
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.scenario.conditions import read_per, read_when
@@ -12,7 +12,7 @@ from simfunnel.scenario.fields import STAYS
 from simfunnel.scenario.spec import EffectSpec
 
 
-def effect_table(shop: Workshop) -> Effects:
+def effect_table(shop: Workshop) -> Rows:
     """All effects, each filed at every slot on which it acts."""
     exits = shop.exits
     slots = Slots(len(exits), len(shop.spec.stages), len(shop.spec.sources))
@@ -25,7 +25,7 @@ def effect_table(shop: Workshop) -> Effects:
     fades = [effect.fades for effect, _, _ in flat]
     per = [read_per(effect.per) if effect.per else (1.0, "") for effect, _, _ in flat]
     bounds = [number(effect.most, math.nan) for effect, _, _ in flat]
-    return Effects(
+    table = Effects(
         slot_start=starts([len(slot) for slot in filed]),
         predicate=ints([predicate for _, _, predicate in flat]),
         factor=floats([factor for _, factor, _ in flat]),
@@ -36,6 +36,7 @@ def effect_table(shop: Workshop) -> Effects:
         since=floats([(f.from_ - shop.spec.start).days if f else 0.0 for f in fades]),
         half_life=floats([number(f.half_life) if f else 0.0 for f in fades]),
     )
+    return rows_of(table)
 
 
 def _slots_of(shop: Workshop, effect: EffectSpec, slots: Slots) -> list[tuple[int, float]]:

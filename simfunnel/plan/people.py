@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from simfunnel.distributions import Distribution, QuantileTable, discrete
+from simfunnel.numerics import Floats
 from simfunnel.plan.dates import by_day, thinned_out
 from simfunnel.plan.effects import ceiling, looks_at_stock
 from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DealTable, DrawnTable, SourceTable
@@ -150,11 +151,6 @@ def listed_deals(spec: ScenarioSpec) -> list[tuple[int, OpenDeal]]:
 def deal_table(shop: Workshop) -> DealTable:
     """All open deals; each one's key comes from its name, so that one deal more changes no other's luck."""
     rows = listed_deals(shop.spec)
-    attributes = np.full((len(rows), len(shop.spec.attributes)), math.nan)
-    for r, (_, deal) in enumerate(rows):
-        for name, value in deal.attributes.items():
-            levels = shop.words.attributes[name]
-            attributes[r, list(shop.spec.attributes).index(name)] = levels.index(str(value)) if levels else value
     members = {name: k for k, name in enumerate(shop.words.members)}
     keys = [root_key("deal", list(shop.spec.sources)[k], deal.id) for k, deal in rows]
     return DealTable(
@@ -164,5 +160,15 @@ def deal_table(shop: Workshop) -> DealTable:
         age=floats([number(deal.age) for _, deal in rows]),
         value=floats([number(deal.value, math.nan) for _, deal in rows]),
         owner=ints([members.get(deal.member or "", NOWHERE) for _, deal in rows]),
-        attributes=attributes,
     )
+
+
+def known_attributes(shop: Workshop) -> Floats:
+    """What is known of the attributes of open deals (deals, attributes); NaN where it is not."""
+    rows = listed_deals(shop.spec)
+    attributes = np.full((len(rows), len(shop.spec.attributes)), math.nan)
+    for r, (_, deal) in enumerate(rows):
+        for name, value in deal.attributes.items():
+            levels = shop.words.attributes[name]
+            attributes[r, list(shop.spec.attributes).index(name)] = levels.index(str(value)) if levels else value
+    return attributes

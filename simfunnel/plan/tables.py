@@ -12,7 +12,7 @@ from datetime import date
 from functools import cached_property
 from typing import NamedTuple
 
-from simfunnel.numerics import Conditions, Effects, Floats, Ints, Maps, Tables
+from simfunnel.numerics import Floats, Ints, Maps, Rows, Tables
 from simfunnel.scenario.conditions import FACTS
 
 NOWHERE = -1
@@ -71,7 +71,6 @@ class DealTable(NamedTuple):
     age: Floats
     value: Floats
     owner: Ints
-    attributes: Floats
 
 
 class StageTable(NamedTuple):
@@ -140,6 +139,7 @@ class TeamTable(NamedTuple):
     first_start: Ints
     first: Ints
     owned: Ints
+    choosy: Ints  # whether some member serves only some prospects
 
 
 class MemberTable(NamedTuple):
@@ -189,6 +189,7 @@ class Plan:
     drawn: DrawnTable
     sources: SourceTable
     deals: DealTable
+    known_of: Floats  # (deals, attributes): those of open deals, NaN where they are not known
     stages: StageTable
     exits: ExitTable
     routes: RouteTable
@@ -198,8 +199,8 @@ class Plan:
     purposes: Purposes
     tables: Tables
     maps: Maps
-    conditions: Conditions
-    effects: Effects
+    conditions: Rows
+    effects: Rows
     stocks: Ints  # the places whose stocks are facts, in the order of the last facts
     day_facts: Floats  # (days, 4): quarter_day, quarter_days_left, weekday, month
     target: float = math.nan

@@ -23,6 +23,7 @@ def team_table(shop: Workshop) -> TeamTable:
         first_start=starts([len(team.serves.first) for _, team in teams]),
         first=ints([shop.conditions.add(read_when(w, shop.words)) for _, t in teams for w in t.serves.first]),
         owned=ints([team.ownership == "owner" for _, team in teams]),
+        choosy=ints([any(member.only for member in team.members or ()) for _, team in teams]),
     )
 
 

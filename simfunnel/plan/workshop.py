@@ -9,7 +9,7 @@ import numpy as np
 
 from simfunnel.calendars import MapPacker
 from simfunnel.distributions import Distribution, Packer
-from simfunnel.numerics import Conditions, Floats, Ints
+from simfunnel.numerics import Conditions, Floats, Ints, Rows, rows_of
 from simfunnel.plan.dates import day_facts
 from simfunnel.plan.tables import NOWHERE
 from simfunnel.scenario.conditions import Clause, vocabulary
@@ -58,10 +58,12 @@ class ConditionPacker:
         self.clause_start.append(len(self.fact))
         return len(self.clause_start) - 2
 
-    def pack(self) -> Conditions:
+    def pack(self) -> Rows:
         """All of them, in the order in which they were added."""
-        return Conditions(
-            ints(self.clause_start), ints(self.fact), ints(self.interval_start), floats(self.low), floats(self.high)
+        return rows_of(
+            Conditions(
+                ints(self.clause_start), ints(self.fact), ints(self.interval_start), floats(self.low), floats(self.high)
+            )
         )
 
 
