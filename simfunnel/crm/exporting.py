@@ -5,7 +5,9 @@ The sample data that simfunnel ships is made so, and tests of truth recovery beg
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,50 @@ def as_export(records: Records, plan: Plan) -> pd.DataFrame:
     table["closed"] = [_day(plan, t) for t in closed]
     table["amount"] = [f"{value:.0f}" if s == WON else "" for value, s in zip(people.value, stage, strict=True)]
     return pd.DataFrame(table)
+
+
+def known_at(records: Records, day: float) -> Records:
+    """What was known of a replication so many days after its start: later moves, tasks and prospects are left out.
+
+    So the same replication gives an export as of one day, and what came after it.
+    """
+    people, moves, tasks, money = records.prospects, records.moves, records.tasks, records.money
+    asked = tasks.asked < day
+    begun = np.where(tasks.begun < day, tasks.begun, np.nan)
+    ended = np.where(tasks.begun < day, tasks.ended, np.nan)
+    known = replace(_rows(tasks, asked), begun=begun[asked], ended=ended[asked])
+    return Records(
+        _rows(people, people.born < day),
+        _rows(moves, moves.time < day),
+        known,
+        _rows(money, money.time < day),
+        records.events,
+    )
+
+
+def _rows(table: Any, which: np.ndarray) -> Any:
+    """Some rows of a table of records."""
+    return type(table)(**{name: column[which] for name, column in vars(table).items()})
+
+
+def as_stage_history(records: Records, plan: Plan) -> pd.DataFrame:
+    """Every passage of every deal, as a CRM's stage history or an event log tells it.
+
+    One row a passage: case (the deal's id), activity (the stage or the end that it came to), resource (who worked on it
+    last; empty where nobody has), time (to the second).
+    """
+    moves = records.moves
+    start = datetime.combine(plan.start, time())
+    stamps = pd.Timestamp(start) + pd.to_timedelta(np.round(moves.time * 86400), unit="s")
+    members = np.array([*plan.member_names, ""], dtype=object)
+    return pd.DataFrame(
+        {
+            "case": [f"D{k + 1:05d}" for k in moves.prospect],
+            "activity": np.array(plan.place_names, dtype=object)[moves.goal],
+            "resource": members[moves.member],
+            "time": stamps,
+        }
+    )
 
 
 def _day(plan: Plan, time: float) -> str:
