@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from simfunnel import segments as segments
+    from simfunnel.backtesting.backtest import backtest as backtest
     from simfunnel.comparison import compare as compare
     from simfunnel.crm.importing import read_crm as read_crm
     from simfunnel.errors import InputError as InputError
@@ -39,6 +40,7 @@ _HOME = {
     "RunError": "errors",
     "Scenario": "scenario",
     "SimfunnelError": "errors",
+    "backtest": "backtesting.backtest",
     "compare": "comparison",
     "fit": "fitting.fit",
     "forecast": "forecasting",

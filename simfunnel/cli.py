@@ -367,6 +367,7 @@ def forecast(
     replications: Replications = 300,
     seed: int = 1,
     workers: Workers = 0,
+    calibrated: Path | None = None,
     output: Output = None,
     json_: Json = False,
 ) -> None:
@@ -382,10 +383,12 @@ def forecast(
         replications: How many replications.
         seed: The seed; the same seed gives the same results.
         workers: How many processes; all cores unless said.
+        calibrated: The folder of a backtest; spreads are widened by what it found.
         output: The folder for results; runs/NAME-forecast unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import forecasting
+    from simfunnel.calibration import read_calibration
     from simfunnel.crm.importing import read_crm
     from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
@@ -396,6 +399,7 @@ def forecast(
     folder = _folder(output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=json_)
     history = read_crm(deals, map_, _day(as_of)) if deals else None
     aim = None if target is None else float(middle(_read(read_amount, target, "--target")))
+    calibration = read_calibration(calibrated) if calibrated else None
     _say_if_cold(engine_for(model))
     with progress("forecasting") as tell:
         result = forecasting.forecast(
@@ -407,11 +411,84 @@ def forecast(
             replications=replications,
             seed=seed,
             workers=_crew(workers, replications),
+            calibration=calibration,
             progress=tell,
         )
     _show(json_, lambda: forecasting.results_json(result), lambda: show_forecast(result))
     if folder:
         _told(forecasting.write_forecast(result, folder), quiet=json_)
+
+
+@app.command
+def backtest(
+    export: Path,
+    /,
+    *more: Path,
+    every: str = "month",
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    map_: Annotated[Path | None, Parameter(name="--map")] = None,
+    currency: str = "USD",
+    fiscal_year_ends: str = "December",
+    replications: Replications = 300,
+    seed: int = 1,
+    workers: Workers = 0,
+    output: Output = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    json_: Json = False,
+) -> int:
+    """Forecast on past dates with what was known then, and score it by what came, beside four baselines.
+
+    Args:
+        export: The CRM export.
+        more: Further files of the export.
+        every: The step between dates: week, 4 weeks, month or quarter.
+        from_: The first date; a third into the history, once 60 deals had closed, unless said.
+        map_: A YAML file that names the columns.
+        currency: The currency of the values.
+        fiscal_year_ends: The month in which the fiscal year ends.
+        replications: How many replications of each forecast.
+        seed: The seed; the same seed gives the same results.
+        workers: How many processes; all cores unless said.
+        output: The folder for results; runs/NAME-backtest unless said, NAME being the export's.
+        resume: Go on with an interrupted backtest in that folder.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel.backtesting import backtest as backtesting
+    from simfunnel.calendars import read_month
+    from simfunnel.screens import progress, show_backtest
+
+    folder = _folder(output, export.with_name(f"{export.stem}-backtest"), quiet=json_)
+    if folder:
+        backtesting.check_folder(folder)
+    elif resume:
+        raise InputError("with --resume and --json, name the folder with --output")
+    _say_if_cold("compiled")
+    try:
+        with progress("backtesting") as tell:
+            result = backtesting.backtest(
+                export,
+                *more,
+                mapping=map_,
+                every=every,
+                first=_day(from_, "--from"),
+                replications=replications,
+                seed=seed,
+                workers=workers or min(os.cpu_count() or 1, 8),
+                currency=currency,
+                fiscal_year_ends=_read(read_month, fiscal_year_ends, "--fiscal-year-ends"),
+                folder=folder,
+                resume=resume,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        if not folder:
+            raise
+        print(f"interrupted; the dates that are done are kept; to go on, add --resume -o {folder}", file=sys.stderr)
+        return 130
+    _show(json_, lambda: backtesting.results_json(result), lambda: show_backtest(result))
+    if folder:
+        _told(backtesting.write_backtest(result, folder), quiet=json_)
+    return 0
 
 
 @app.command

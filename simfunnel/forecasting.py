@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfunnel.calendars import quarter_of
+from simfunnel.calibration import Calibration, widened
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.periods import periods
@@ -74,14 +75,16 @@ def forecast(
     replications: int = 300,
     seed: int = 1,
     workers: int = 1,
+    calibration: Calibration | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
     """Forecast bookings and wins for so many fiscal quarters, the current one counted as the first.
 
     `deals` is a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member, and
     attributes); without it, the deals that the scenario lists are taken, if it lists any. The forecast begins on the
-    day after `as_of` (the history's own date, or the day before the scenario's start, unless given). Raises InputError
-    where deals and scenario don't fit.
+    day after `as_of` (the history's own date, or the day before the scenario's start, unless given). With a
+    `calibration` (of a backtest, see `simfunnel.calibration`) the spread of what is still to come is multiplied by its
+    factor, and a note says so. Raises InputError where deals and scenario don't fit.
     """
     if not 1 <= quarters <= 40:
         raise InputError(f"quarters must be 1 to 40, not {quarters}")
@@ -102,6 +105,8 @@ def forecast(
     if target is None and scenario.spec.target is not None:
         target = float(middle(scenario.spec.target))
     parts = _parts(runs, won)
+    if calibration is not None:
+        parts = _calibrated(parts, calibration, notes)
     return Forecast(ready, runs, day, parts, _table(parts), _chances(runs), tuple(notes), target)
 
 
@@ -224,6 +229,34 @@ def _parts(runs: Runs, won: Mapping[str, float]) -> pd.DataFrame:
         frame = pd.concat([pd.DataFrame(known), frame], ignore_index=True)
         frame["period"] = frame["period"].str.removesuffix(" (part)")
     return frame.sort_values("part", key=lambda part: part.map(PARTS.index), kind="stable", ignore_index=True)
+
+
+def _calibrated(parts: pd.DataFrame, calibration: Calibration, notes: list[str]) -> pd.DataFrame:
+    """The parts with the spread of their sum widened; what is already won stays, and the others keep their shares."""
+    import pandas as pd
+
+    done = []
+    for metric, rows in parts.groupby("metric", sort=False):
+        factor = calibration.factor(str(metric))
+        if factor != 1:
+            notes.append(
+                f"{metric}: the spread of what is still to come is {factor:.2f} times the simulation's, as the "
+                "backtest found it; runs, pictures of runs and single deals' chances are as simulated"
+            )
+            rows = pd.concat([_widened(part, factor) for _, part in rows.groupby("period", sort=False)])
+        done.append(rows)
+    return pd.concat(done).loc[parts.index]
+
+
+def _widened(rows: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """One metric and period."""
+    coming = rows[rows["part"] != PARTS[0]]
+    sums = coming.groupby("replication")["value"].sum()
+    wider = widened(sums.to_numpy(), factor)
+    ratios = np.divide(wider, sums, out=np.ones(len(sums)), where=sums.to_numpy() > 0)
+    ratio = rows["replication"].map(dict(zip(sums.index, ratios, strict=True)))
+    values = rows["value"] * np.where(rows["part"] == PARTS[0], 1.0, ratio)
+    return rows.assign(value=values)
 
 
 def _table(parts: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from simfunnel.backtesting.backtest import Backtest
     from simfunnel.comparison import Comparison
     from simfunnel.forecasting import Forecast
     from simfunnel.verifying import Verification
@@ -176,6 +177,82 @@ def show_forecast(forecast: Forecast) -> None:
         out.print(f"P({period} bookings reach {money(forecast.target or 0.0, spec.currency)}) = {share(chance)}")
     for note in forecast.notes:
         out.print(f"Note: {note}.")
+
+
+def show_backtest(found: Backtest) -> None:
+    """One page: scores by window and by weeks to a quarter's end, single deals' chances, and the calibration."""
+    from rich.table import Table
+
+    out = console()
+    out.print(
+        f"\nBacktest of {found.name}: {len(found.dates)} dates from {found.dates[0]} to {found.dates[-1]}, data to "
+        f"{found.last}; {found.replications} replications, seed {found.seed}. Money in {found.currency}."
+    )
+    out.print(
+        "CRPS: how far forecasts lay from what came; less is better. Skill: how much less than the best baseline's."
+    )
+    methods = list(dict.fromkeys(found.scores["method"]))
+    table = Table("", "window", "dates", "came", title="CRPS by method")
+    for name in (*methods, "skill (90% interval)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, crps in _by_method(found.scores):
+        unit = kpis.METRICS[row["metric"]].unit
+        cells = [figure(crps[m], unit) + ("*" if m == row["best"] else "") for m in methods]
+        first = (row["metric"], row["window"], str(row["dates"]), figure(row["observed"], unit))
+        sure = f"{row['skill']:+.0%} ({100 * row['skill_low']:+.0f} to {100 * row['skill_high']:+.0f})"
+        table.add_row(*first, *cells, sure)
+    out.print(table)
+    out.print("* the best baseline over these dates")
+    out.print(_quality(found.scores, "Forecasts of simfunnel by window"))
+    if len(found.by_weeks):
+        out.print(_quality(found.by_weeks, "The same of quarters, by weeks to the quarter's end"))
+    if len(found.brier):
+        table = Table(
+            "window", "method", title="Chances of single deals to be won in a window (skill: on the base rate)"
+        )
+        for name in ("chances", "Brier", "skill", "reliability", "resolution"):
+            table.add_column(name, justify="right")
+        for row in found.brier.to_dict("records"):
+            parts = [f"{row[name]:.4f}" for name in ("reliability", "resolution")]
+            table.add_row(
+                row["window"], row["method"], f"{row['cases']:,}", f"{row['score']:.4f}", f"{row['skill']:+.1%}", *parts
+            )
+        out.print(table)
+    for sentence in (*found.calibration.sentences(), *found.notes):
+        out.print(f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def _by_method(scores: pd.DataFrame) -> Iterator[tuple[dict[Hashable, Any], dict[str, float]]]:
+    """Our row of each group of scores, and the CRPS of every method in it."""
+    for _, group in scores.groupby(["metric", "window"], sort=False):
+        yield group.iloc[0].to_dict(), dict(zip(group["method"], group["crps"], strict=True))
+
+
+def _quality(scores: pd.DataFrame, title: str) -> Any:
+    """Coverage, bias and size of errors of our forecasts."""
+    from rich.table import Table
+
+    table = Table("", "window", "dates", "CRPS", title=title)
+    table.add_column("best baseline", no_wrap=True)
+    table.add_column("skill", justify="right")
+    for name in ("50% held", "80% held", "90% held", "bias", "WAPE"):
+        table.add_column(name, justify="right")
+    for row, crps in _by_method(scores):
+        unit = kpis.METRICS[row["metric"]].unit
+        best = f"{row['best']} {figure(crps[row['best']], unit)}"
+        held = [share(row[f"cover_{level}"]) for level in (50, 80, 90)]
+        table.add_row(
+            row["metric"],
+            row["window"],
+            str(row["dates"]),
+            figure(row["crps"], unit),
+            best,
+            f"{row['skill']:+.0%}",
+            *held,
+            f"{row['bias']:+.1%}",
+            share(row["wape"]),
+        )
+    return table
 
 
 def show_verification(found: Verification) -> None:

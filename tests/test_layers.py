@@ -40,11 +40,17 @@ LAYERS = (
     # from data to a scenario
     "crm",
     "fitting",
+    # whether forecasts are right as often as they say
+    "scores",
+    "calibration",
     # what is asked of many runs
     "comparison",
     "experiments",
     "forecasting",
     "segments",
+    "windows",
+    "baselines",
+    "backtesting",
     # what is known beforehand, and whether an engine says so
     "known_answers",
     "verifying",

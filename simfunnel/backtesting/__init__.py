@@ -1,0 +1,1 @@
+"""Backtests: past forecasts, made with what was known then, scored by what came."""

@@ -1,0 +1,27 @@
+"""What a forecast must beat: four baselines, each the best version of what a good analyst would do.
+
+Each is a function of the past as a history has it, the windows, the size of the ensemble and a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+
+import numpy as np
+
+from simfunnel.baselines.past import Past, past_of
+from simfunnel.baselines.pipeline import stage_by_week, stage_weighted
+from simfunnel.baselines.totals import run_rate, smoothing
+from simfunnel.windows import Foreseen, Window
+
+Baseline = Callable[[Past, date, Sequence[Window], int, np.random.Generator], Foreseen]
+
+BASELINES: dict[str, Baseline] = {
+    "stage-weighted": stage_weighted,
+    "stage by week": stage_by_week,
+    "run rate": run_rate,
+    "ETS": smoothing,
+}
+
+__all__ = ["BASELINES", "Baseline", "Past", "past_of"]

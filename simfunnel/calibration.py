@@ -1,0 +1,178 @@
+"""Whether intervals hold as often as they say on the history itself, and by how much to widen them if not.
+
+Spreads are compared on the scale of the square root: there the spread of a count, or of a sum of many values, hardly
+depends on its size (Anscombe 1948), so that one factor serves windows of all lengths; nothing falls below zero, and
+zero itself has a place, which it has not on the logarithm. Only what is still to come at the as-of date is widened:
+what was won is known.
+
+For each past outcome y there is a factor with which it just falls into the 80% interval:
+c = |sqrt y - sqrt P50| / |sqrt P - sqrt P50|, P being P90 above the median and P10 below. The factor wanted is their
+80% quantile, raised to 0.8 (1 + 1 / dates) because it is judged on dates not among them (split conformal prediction:
+Vovk, Gammerman & Shafer 2005; Lei et al. 2018). Its interval comes from resampling whole dates, for outcomes foreseen
+on one date share their luck; dates near one another share some too, so it is still a little narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simfunnel.errors import InputError
+from simfunnel.numerics import Floats
+from simfunnel.runs import read_table
+from simfunnel.scores import interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.8
+FEWEST_DATES = 4
+TABLE = "calibration"
+_MOST = 10.0  # a factor beyond that says that the forecast is wrong, not narrow
+_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How wide one metric's forecasts were, and how wide they should be.
+
+    `covered` is the share of outcomes in the 80% interval; `wanted` the factor with which it would hold 80%, `low` and
+    `high` its 90% interval; `factor` the one to apply; `covered_then` the share covered with factors that each date's
+    outcomes had no part in.
+    """
+
+    metric: str
+    dates: int
+    outcomes: int
+    covered: float
+    wanted: float
+    low: float
+    high: float
+    factor: float
+    covered_then: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The factors by which spreads are to be multiplied, one a metric."""
+
+    spreads: tuple[Spread, ...]
+
+    def factor(self, metric: str) -> float:
+        """The factor of a metric; 1 where nothing is known of it."""
+        return next((s.factor for s in self.spreads if s.metric == metric), 1.0)
+
+    def sentences(self) -> tuple[str, ...]:
+        """What was found and what is done, a sentence or two a metric."""
+        return tuple(_in_words(spread) for spread in self.spreads)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a metric; columns as in `Spread`."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(spread) for spread in self.spreads])
+
+
+def stretch_needed(sample: Any, observed: Any) -> Floats:
+    """The factor by which ensembles must be widened for their 80% interval to reach what came.
+
+    Args:
+        sample: draws along the last axis, shape (..., n); not below 0.
+        observed: what came, shape (...).
+    """
+    root, came = np.sqrt(np.asarray(sample, dtype=np.float64)), np.sqrt(np.asarray(observed, dtype=np.float64))
+    low, high = interval(root, LEVEL)
+    middle = np.median(root, axis=-1)
+    off = np.abs(came - middle)
+    half = np.where(came > middle, high - middle, middle - low)
+    return np.where(off <= 1e-9, 0.0, np.minimum(off / np.maximum(half, 1e-9), _MOST))
+
+
+def widened(sample: Any, factor: float) -> Floats:
+    """Ensembles with their spread around the median multiplied by a factor, on the scale of the square root.
+
+    >>> widened([100.0, 121.0, 144.0], 2.0).tolist()
+    [81.0, 121.0, 169.0]
+    """
+    root = np.sqrt(np.asarray(sample, dtype=np.float64))
+    middle = np.median(root, axis=-1, keepdims=True)
+    return np.asarray(np.maximum(middle + factor * (root - middle), 0.0) ** 2)
+
+
+def calibrate(stretches: Mapping[str, tuple[Floats, Any]]) -> Calibration:
+    """The calibration from past outcomes.
+
+    Args:
+        stretches: for each metric `stretch_needed` of every outcome, and the date from which it was forecast.
+    """
+    return Calibration(tuple(_spread(name, needed, np.asarray(dates)) for name, (needed, dates) in stretches.items()))
+
+
+def read_calibration(folder: Path | str) -> Calibration:
+    """The calibration that a backtest left in its folder. Raises InputError where there is none."""
+    rows = read_table(folder, TABLE).to_dict("records")
+    try:
+        return Calibration(tuple(Spread(**{str(k): v for k, v in row.items()}) for row in rows))
+    except TypeError:
+        raise InputError(f"{folder}: its table '{TABLE}' is not that of a backtest") from None
+
+
+def _spread(metric: str, needed: Floats, dates: np.ndarray) -> Spread:
+    names, which = np.unique(dates, return_inverse=True)
+    groups = [needed[which == k] for k in range(len(names))]
+    low, high = _ends(groups)
+    others = [groups[:k] + groups[k + 1 :] for k in range(len(groups))]
+    then = [group <= _decided(rest) for group, rest in zip(groups, others, strict=True)]
+    return Spread(
+        metric=metric,
+        dates=len(groups),
+        outcomes=len(needed),
+        covered=float(np.mean(needed <= 1.0)),
+        wanted=_wanted(groups),
+        low=low,
+        high=high,
+        factor=_decided(groups),
+        covered_then=float(np.mean(np.concatenate(then))),
+    )
+
+
+def _wanted(groups: Sequence[Floats]) -> float:
+    """The factor with which the outcomes of these dates are covered as often as they should be."""
+    return float(np.quantile(np.concatenate(groups), min(LEVEL * (1 + 1 / len(groups)), 1.0)))
+
+
+def _ends(groups: Sequence[Floats]) -> tuple[float, float]:
+    """The 90% interval of that factor, from dates drawn with replacement."""
+    rng = np.random.default_rng(len(groups))
+    draws = [_wanted([groups[k] for k in rng.integers(len(groups), size=len(groups))]) for _ in range(_DRAWS)]
+    low, high = np.quantile(draws, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def _decided(groups: Sequence[Floats]) -> float:
+    """The factor to apply: none from too few dates; what widens as found; what narrows only so far as it is sure."""
+    if len(groups) < FEWEST_DATES:
+        return 1.0
+    wanted = _wanted(groups)
+    return wanted if wanted >= 1 else min(_ends(groups)[1], 1.0)
+
+
+def _in_words(spread: Spread) -> str:
+    said = (
+        f"{spread.metric}: the 80% interval held {spread.covered:.0%} of {spread.outcomes} outcomes forecast from "
+        f"{spread.dates} dates"
+    )
+    if spread.dates < FEWEST_DATES:
+        return f"{said}; that is too few dates to say whether intervals are right (at least {FEWEST_DATES})"
+    sure = f"90% interval {spread.low:.2f} to {spread.high:.2f}"
+    if spread.factor == 1:
+        return f"{said}; {spread.wanted:.2f} times the spread would hold 80% ({sure}), so it is left as it is"
+    what = "widen" if spread.factor > 1 else "narrow"
+    return (
+        f"{said}; to {what} it {spread.factor:.2f} times ({sure}) makes it right, and with a factor found from the "
+        f"other dates it holds {spread.covered_then:.0%}"
+    )
