@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Period = Literal["week", "month", "quarter", "all"]
 Workers = Annotated[int, Parameter(name="--workers")]
+Deals = Annotated[list[str] | None, Parameter(name="--deals", consume_multiple=True, negative="")]
 Engine = Literal["auto", "compiled", "simpy"]
 
 
@@ -222,7 +224,7 @@ def compare(
     workers: Workers = 0,
     precision: str | None = None,
     period: Period = "quarter",
-    deals: Path | None = None,
+    deals: Deals = None,
     as_of: str | None = None,
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
     quarters: int = 2,
@@ -239,22 +241,23 @@ def compare(
         workers: How many processes; all cores unless said.
         precision: Go on until the difference in bookings is known so well, such as 2%.
         period: The periods of the table.
-        deals: A CRM export whose open deals all scenarios begin with, on the day after --as-of, as in forecast.
+        deals: A CRM export (files or database URLs, as in fit) whose open deals all scenarios begin with, on the day
+            after --as-of, as in forecast.
         as_of: The date on which the export ends, as 2026-09-30; the last date in it unless said.
-        map_: A YAML file that names the export's columns.
+        map_: A YAML file that says what the names in the export mean.
         quarters: With --deals, how many fiscal quarters, the current one counted as the first.
         output: The folder for results; runs/NAME-compared unless said, NAME being the baseline's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import comparison
-    from simfunnel.crm.importing import read_crm
+    from simfunnel.crm import read_crm
     from simfunnel.forecasting import from_today
     from simfunnel.scenario import load
     from simfunnel.screens import progress
 
     base, *others = _all_loaded([baseline, *alternatives], load)
     if deals:
-        history = read_crm(deals, map_, _day(as_of))
+        history = read_crm(*deals, mapping=map_, as_of=_day(as_of))
         base, *others = (from_today(model, history, quarters=quarters) for model in (base, *others))
     for model in (base, *others):
         _warn(model)
@@ -309,30 +312,32 @@ def experiment(
 
 @app.command
 def fit(
-    export: Path,
+    exports: list[str],
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     as_of: str | None = None,
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
-    currency: str = "USD",
+    currency: str | None = None,
     busy: str = "80%",
     seed: int = 1,
     replace: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Fit a scenario to a CRM export: what was found, what was assumed, and a file to read and edit.
+    """Fit a scenario to deals or a log of events: what was found, what was assumed, and a file to read and edit.
 
     Args:
-        export: The export: a CSV, Excel or Parquet file with a row for each deal.
+        exports: Files (CSV, also .gz; Excel; Parquet) or database URLs (sqlite:///crm.db#deals): deals; or deals with
+            their stage or field history, accounts, people, tasks; or leads and their wins; or a log of events.
         output: The scenario file to write.
         as_of: The date on which the data ends, as 2026-09-30; the last date in the file unless said.
-        map_: A YAML file that names the columns, such as {created: "Open date", stage: Phase}.
-        currency: The currency of the values.
+        map_: A YAML file that says what names mean: columns {created: "Open date", stage: Phase}, stages
+            {won: [Signed], lost: [Dead], order: [...]}, currencies {EUR: 1.1}, dates (day first), timezone, tables.
+        currency: The currency of the values; the export's own, or USD where nothing tells it, unless said.
         busy: The share of the sellers' time that new deals are assumed to take (an export can't tell it).
         seed: The seed of the intervals' resampling.
         replace: Overwrite the scenario file where it exists already.
     """
-    from simfunnel.crm.importing import read_crm
+    from simfunnel.crm import read_crm
     from simfunnel.fitting.fit import fit as fit_history
     from simfunnel.runs import write_text
     from simfunnel.scenario import load_text
@@ -341,17 +346,20 @@ def fit(
 
     if output.exists() and not replace:
         raise InputError(f"{output} exists already, perhaps with changes of yours; name another file, or add --replace")
-    history = read_crm(export, map_, _day(as_of))
+    history = read_crm(*exports, mapping=map_, as_of=_day(as_of))
     print(history.quality.to_text())
-    model = fit_history(history, busy=float(middle(_read(read_chance, busy, "--busy"))), seed=seed, currency=currency)
+    money = currency or history.currency or "USD"
+    model = fit_history(history, busy=float(middle(_read(read_chance, busy, "--busy"))), seed=seed, currency=money)
     text = model.to_yaml()
     load_text(text, output.parent, str(output))
     write_text(output, text)
-    show_frame(model.table, f"Fitted from {export.name}")
+    show_frame(model.table, f"Fitted from {history.name}")
     print("Assumed:")
     for assumption in model.assumptions:
         print(f"- {assumption}")
-    print(f"\nWritten: {output}. Next: simfunnel forecast {output} --deals {export} --as-of {history.as_of}")
+    said = f" --map {map_}" if map_ else ""
+    deals = shlex.join(exports)
+    print(f"\nWritten: {output}. Next: simfunnel forecast {output} --deals {deals} --as-of {history.as_of}{said}")
 
 
 @app.command
@@ -359,7 +367,7 @@ def forecast(
     scenario: Path,
     /,
     *,
-    deals: Path | None = None,
+    deals: Deals = None,
     as_of: str | None = None,
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
     quarters: int = 2,
@@ -375,9 +383,9 @@ def forecast(
 
     Args:
         scenario: The scenario file, as `fit` writes it.
-        deals: The CRM export whose open deals are forecast.
+        deals: The CRM export whose open deals are forecast: files or database URLs, as in fit.
         as_of: The date on which the data ends, as 2026-09-30; the last date in the export unless said.
-        map_: A YAML file that names the columns.
+        map_: A YAML file that says what the names in the export mean.
         quarters: How many fiscal quarters, the current one counted as the first.
         target: Bookings wanted in each quarter, such as 3M.
         replications: How many replications.
@@ -389,7 +397,7 @@ def forecast(
     """
     from simfunnel import forecasting
     from simfunnel.calibration import read_calibration
-    from simfunnel.crm.importing import read_crm
+    from simfunnel.crm import read_crm
     from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
     from simfunnel.screens import progress, show_forecast
@@ -397,7 +405,7 @@ def forecast(
 
     model = load(scenario)
     folder = _folder(output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=json_)
-    history = read_crm(deals, map_, _day(as_of)) if deals else None
+    history = read_crm(*deals, mapping=map_, as_of=_day(as_of)) if deals else None
     aim = None if target is None else float(middle(_read(read_amount, target, "--target")))
     calibration = read_calibration(calibrated) if calibrated else None
     _say_if_cold(engine_for(model))
@@ -421,9 +429,9 @@ def forecast(
 
 @app.command
 def backtest(
-    export: Path,
+    exports: list[str],
     /,
-    *more: Path,
+    *,
     every: str = "month",
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
@@ -439,8 +447,7 @@ def backtest(
     """Forecast on past dates with what was known then, and score it by what came, beside four baselines.
 
     Args:
-        export: The CRM export.
-        more: Further files of the export.
+        exports: The CRM export: files or database URLs, as for `fit`.
         every: The step between dates: week, 4 weeks, month or quarter.
         from_: The first date; a third into the history, once 60 deals had closed, unless said.
         map_: A YAML file that names the columns.
@@ -457,7 +464,8 @@ def backtest(
     from simfunnel.calendars import read_month
     from simfunnel.screens import progress, show_backtest
 
-    folder = _folder(output, export.with_name(f"{export.stem}-backtest"), quiet=json_)
+    name = Path(exports[0].partition("#")[0]).name.split(".")[0]
+    folder = _folder(output, Path(f"{name}-backtest"), quiet=json_)
     if folder:
         backtesting.check_folder(folder)
     elif resume:
@@ -466,8 +474,7 @@ def backtest(
     try:
         with progress("backtesting") as tell:
             result = backtesting.backtest(
-                export,
-                *more,
+                *exports,
                 mapping=map_,
                 every=every,
                 first=_day(from_, "--from"),

@@ -16,7 +16,7 @@ import numpy as np
 
 from simfunnel.calendars import quarter_of
 from simfunnel.calibration import Calibration, widened
-from simfunnel.crm.importing import History
+from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.periods import periods
 from simfunnel.replicate import QUANTILES, Progress, Runs, run, summarise
@@ -125,8 +125,15 @@ def from_today(
     """
     history = deals if isinstance(deals, History) else None
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
-    table = deals.open_deals() if isinstance(deals, History) else deals
+    table = _open_deals(deals, scenario) if isinstance(deals, History) else deals
     return prepared(scenario, table, day, quarters, [] if notes is None else notes)
+
+
+def _open_deals(history: History, scenario: Scenario) -> pd.DataFrame:
+    """The open deals in their stages; in one stage where the scenario knows only that (see `History.open_deals`)."""
+    known = scenario.spec.stages
+    as_one = history.open_stage in known and not set(history.stages) <= set(known)
+    return history.open_deals(as_one_stage=as_one)
 
 
 def prepared(scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]) -> Scenario:

@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.crm.names import ALIASES, normal, outcome_named, truth
-from simfunnel.crm.tables import day_comes_first, read_dates, read_numbers, read_table
+from simfunnel.crm.sources import read_table
+from simfunnel.crm.tables import day_comes_first, read_dates, read_numbers
 from simfunnel.engines.records import BOOKED, Records
 from simfunnel.errors import Fault, InputError, nearest, not_among
 from simfunnel.fitting.figures import data_table, sensible

@@ -25,6 +25,7 @@ from simfunnel.backtesting.replay import METHODS, Fitting, replay
 from simfunnel.cli import main
 from simfunnel.crm.exporting import as_export
 from simfunnel.crm.importing import read_export
+from simfunnel.crm.visits import one_visit_each
 from simfunnel.errors import InputError
 from simfunnel.fitting.fit import fit
 from simfunnel.replicate import records_of
@@ -136,7 +137,8 @@ def test_a_leak_of_the_future_is_caught(deals, export, tmp_path, leak):
         table = pd.concat([table, future[future["created"] > honest.end].assign(outcome="open", closed=pd.NaT)])
     else:
         table = table.assign(value=table["value"].fillna(later["value"]))
-    leaking = replace(honest, deals=table.reset_index()[list(honest.deals.columns)])
+    planted = table.reset_index()[list(honest.deals.columns)]
+    leaking = replace(honest, deals=planted, visits=one_visit_each(planted, honest.open_stage))
     then = read_export(written(cut_sample(deals), tmp_path)).until(DAY)
     assert replayed(leaking) != replayed(then)
     assert replayed(honest) == replayed(then)

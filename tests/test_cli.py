@@ -265,3 +265,26 @@ def test_names_in_brackets_are_names_and_no_markup(folder, capsys):
     shown = capsys.readouterr().out
     assert "[/x] [red]" in shown
     assert "[/y]" in shown
+
+
+def test_fit_and_forecast_take_several_files_and_urls(folder, capsys):
+    import sqlite3
+
+    from tests import exports
+
+    files = exports.salesforce(exports.world())
+    paths = [str(path) for path in exports.write(folder, files)]
+    assert main(["fit", *paths, "-o", "model.yaml", "--as-of", "2024-06-15"]) == 0
+    shown = capsys.readouterr().out
+    assert "several closings of one deal" in shown
+    assert f"--deals {paths[0]} {paths[1]} --as-of 2024-06-15" in shown
+    assert main(["forecast", "model.yaml", "--deals", *paths, "--as-of", "2024-06-15", "-n", "5", "--json"]) == 0
+    by_file = json.loads(capsys.readouterr().out)
+    with sqlite3.connect("crm.db") as database:
+        for name, table in files.items():
+            table.to_sql(name.removesuffix(".csv"), database, index=False)
+    database.close()
+    Path("map.yaml").write_text("tables: [Opportunity, OpportunityHistory]\n")
+    rest = ["--map", "map.yaml", "--as-of", "2024-06-15", "-n", "5", "--json"]
+    assert main(["forecast", "model.yaml", "--deals", "sqlite:///crm.db", *rest]) == 0
+    assert json.loads(capsys.readouterr().out)["results"] == by_file["results"]

@@ -58,7 +58,7 @@ def known_on(deals: pd.DataFrame, day: str) -> pd.DataFrame:
 def refuse(path: Path, mapping: Mapping[str, object] | str | None = None) -> str:
     """The message with which a file is refused."""
     with pytest.raises(InputError) as refused:
-        read_crm(path, mapping)
+        read_crm(path, mapping=mapping)
     return str(refused.value)
 
 
@@ -223,17 +223,17 @@ def test_a_map_wins_over_aliases(tmp_path: Path) -> None:
     text = "id,created,born,closed,stage\n1,2024-01-05,2024-01-01,2024-02-01,won\n2,2024-01-05,2024-01-02,,new\n"
     path = write(tmp_path, text)
     assert read_crm(path).deals["created"].iloc[0] == pd.Timestamp("2024-01-05")
-    mapped = read_crm(path, {"created": "born"})
+    mapped = read_crm(path, mapping={"created": "born"})
     assert mapped.deals["created"].iloc[0] == pd.Timestamp("2024-01-01")
     map_file = write(tmp_path, "created: born\n", "map.yaml")
-    pd.testing.assert_frame_equal(read_crm(path, map_file).deals, mapped.deals)
+    pd.testing.assert_frame_equal(read_crm(path, mapping=map_file).deals, mapped.deals)
 
 
 def test_a_map_may_say_which_stages_are_won_and_lost(tmp_path: Path) -> None:
     text = HEADER + "1,2024-01-05,2024-02-01,Vertrag,,\n2,2024-01-05,2024-02-01,Aus,,\n3,2024-01-06,,Won soon,,\n"
     path = write(tmp_path, text)
     map_file = write(tmp_path, "stages: {won: [vertrag], lost: Aus}\n", "map.yaml")
-    assert read_crm(path, map_file).deals["outcome"].tolist() == ["won", "lost", "open"]
+    assert read_crm(path, mapping=map_file).deals["outcome"].tolist() == ["won", "lost", "open"]
 
 
 def test_close_dates_without_any_outcome_are_refused_with_the_stages_found(tmp_path: Path) -> None:
@@ -318,6 +318,10 @@ def test_attributes_are_columns_with_few_kinds(tmp_path: Path) -> None:
         ("4 Mar 2024", "2024-03-04"),
         ("March 4, 2024", "2024-03-04"),
         ("04-Mar-24", "2024-03-04"),
+        ("20240304", "2024-03-04"),
+        ("2024/03/04 10:20:30.250", "2024-03-04 10:20:30.250"),
+        ("2024Q1", "2024-03-31"),
+        ("Q3 2024", "2024-09-30"),
         ("1709546400", "2024-03-04 10:00"),
         ("1709546400000", "2024-03-04 10:00"),
     ],

@@ -69,8 +69,8 @@ def backtest(
     """Forecast on dates through a history, each with what was known then, and score what came.
 
     Args:
-        export: a CRM export, or its file.
-        more: further files of the export.
+        export: a CRM export, or its file or database URL.
+        more: further files or URLs of the export.
         mapping: of files, which column is which (see `crm.importing.read_export`).
         every: the step between dates: week, 4 weeks, month or quarter.
         first: the first date; a third into the history, once 60 deals had closed, unless given.
@@ -91,8 +91,7 @@ def backtest(
     if not 2 <= replications <= MOST_REPLICATIONS:
         raise InputError(f"replications must be 2 to {MOST_REPLICATIONS:,}, not {replications}")
     files = () if isinstance(export, Export) else (export, *more)
-    reader: Any = read_export  # of one file or several
-    read: Export = export if isinstance(export, Export) else reader(*files, mapping=mapping)
+    read = export if isinstance(export, Export) else read_export(*files, mapping=mapping)
     whole = read.until(read.last)
     dates = as_of_dates(read, whole, every, first, fiscal_year_ends)
     kept = None

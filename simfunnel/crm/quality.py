@@ -7,91 +7,22 @@ evidence mended, or None. To add a check, write its function and list it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
+from simfunnel.crm.evidence import Check, Evidence, Found, QualityReport, Trouble, among
 from simfunnel.crm.names import normal
+from simfunnel.crm.visit_checks import VISIT_CHECKS
 
 _SURE = 4.6  # -log(1%): closings that should have been seen, had there been nothing to hide them
 _TYPO_SHARE = 0.2  # a misspelling is at most so frequent as what it stands for
 _TYPO_LETTERS = 6  # shorter words differ by one letter and mean different things
 _LEAK = 0.2  # a difference in how often a cell is empty that gives an outcome away
 _MOST_COMPARED = 400  # spellings of one column that are compared with one another
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """One thing that can't be trusted: how often, for example where, what was done, what may still be off."""
-
-    name: str
-    count: int
-    share: float
-    examples: tuple[str, ...]
-    action: str
-    bias: str
-    of: str = "deals"
-
-
-@dataclass(frozen=True)
-class QualityReport:
-    """All troubles found in an export of so many deals."""
-
-    troubles: tuple[Trouble, ...]
-    deals: int
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a trouble: trouble, count, share (0 to 1), examples, action, bias."""
-        names = ["trouble", "count", "share", "examples", "action", "bias"]
-        rows = [(t.name, t.count, t.share, ", ".join(t.examples), t.action, t.bias) for t in self.troubles]
-        return pd.DataFrame(rows, columns=names)
-
-    def to_text(self) -> str:
-        """The report as a person reads it."""
-        if not self.troubles:
-            return f"Data quality: no trouble found in {self.deals:,} deals."
-        some = "1 trouble" if len(self.troubles) == 1 else f"{len(self.troubles)} troubles"
-        lines = [f"Data quality: {some} in {self.deals:,} deals"]
-        for trouble in self.troubles:
-            shown = f" ({trouble.share:.1%} of {trouble.of})" if 0 < trouble.share < 1 else ""
-            examples = f", for example {', '.join(trouble.examples)}" if trouble.examples else ""
-            lines += [f"- {trouble.name}: {trouble.count:,}{shown}{examples}", f"    done: {trouble.action}"]
-            lines += [f"    mind: {trouble.bias}"] if trouble.bias else []
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the checks look at: the deals as known on a date, and what is known of the file as a whole.
-
-    `deals` has canonical columns (see `importing.Export`); `others` names its further columns; `leaks` what the whole
-    file showed to give outcomes away; `beyond` its rows with dates that must be slips.
-    """
-
-    deals: pd.DataFrame = field(repr=False)
-    as_of: date
-    others: tuple[str, ...] = ()
-    leaks: Mapping[str, str] = field(default_factory=dict)
-    beyond: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
-
-    def without(self, rows: pd.Series[Any]) -> Evidence:
-        """The same without some deals."""
-        return replace(self, deals=self.deals[~rows])
-
-    def changed(self, **columns: Any) -> Evidence:
-        """The same with some columns replaced."""
-        return replace(self, deals=self.deals.assign(**columns))
-
-    def is_(self, *outcomes: str) -> pd.Series[Any]:
-        """Which deals have one of these outcomes."""
-        return self.deals["outcome"].isin(outcomes)
-
-
-Found = tuple[Trouble, Evidence] | None
-Check = Callable[[Evidence], Found]
 
 
 def examine(evidence: Evidence) -> tuple[Evidence, QualityReport]:
@@ -106,13 +37,6 @@ def examine(evidence: Evidence) -> tuple[Evidence, QualityReport]:
     return evidence, QualityReport(tuple(troubles), deals)
 
 
-def _among(evidence: Evidence, rows: pd.Series[Any], name: str, action: str, bias: str, show: str = "id") -> Trouble:
-    """A trouble that some deals have, with the first of them as examples."""
-    shown = evidence.deals.loc[rows, show].dropna().head(3)
-    examples = tuple(str(value.date() if isinstance(value, pd.Timestamp) else value) for value in shown)
-    return Trouble(name, int(rows.sum()), float(rows.mean()), examples, action, bias)
-
-
 # --- rows that can't be used ------------------------------------------------------------------------------------------
 
 
@@ -124,7 +48,7 @@ def no_creation_date(evidence: Evidence) -> Found:
     written = evidence.deals.loc[rows, "created_text"].dropna()
     unreadable = f"; {len(written):,} can't be read, such as '{written.iloc[0]}'" if len(written) else ""
     bias = "fewer deals than there were, if these are real ones"
-    return _among(evidence, rows, f"no creation date{unreadable}", "left out", bias), evidence.without(rows)
+    return among(evidence, rows, f"no creation date{unreadable}", "left out", bias), evidence.without(rows)
 
 
 def slipped_dates(evidence: Evidence) -> Found:
@@ -148,7 +72,7 @@ def repeated_ids(evidence: Evidence) -> Found:
     if not rows.any():
         return None
     bias = "if the rows are a history of one deal, read the history instead of a flat export"
-    return _among(evidence, rows, "ids that come again", "the last row of each was kept", bias), evidence.without(rows)
+    return among(evidence, rows, "ids that come again", "the last row of each was kept", bias), evidence.without(rows)
 
 
 def no_id(evidence: Evidence) -> Found:
@@ -159,7 +83,7 @@ def no_id(evidence: Evidence) -> Found:
     named = evidence.deals["id"].where(
         ~rows, "row " + pd.Series(evidence.deals.index + 2, evidence.deals.index).astype("str")
     )
-    trouble = _among(evidence, rows, "deals without an id", "named after their row in the file", "", "created")
+    trouble = among(evidence, rows, "deals without an id", "named after their row in the file", "", "created")
     return trouble, evidence.changed(id=named)
 
 
@@ -171,7 +95,7 @@ def closed_without_date(evidence: Evidence) -> Found:
     written = evidence.deals.loc[rows, "closed_text"].dropna()
     unreadable = f"; {len(written):,} can't be read, such as '{written.iloc[0]}'" if len(written) else ""
     bias = "chances shift if such deals were won more or less often than others"
-    return _among(evidence, rows, f"closed with no closing date{unreadable}", "left out", bias), evidence.without(rows)
+    return among(evidence, rows, f"closed with no closing date{unreadable}", "left out", bias), evidence.without(rows)
 
 
 def closed_before_created(evidence: Evidence) -> Found:
@@ -180,7 +104,7 @@ def closed_before_created(evidence: Evidence) -> Found:
     if not rows.any():
         return None
     bias = "deals entered after the fact have no true age; quick closings may be missing from the fit"
-    return _among(evidence, rows, "closed before created", "left out of the fit", bias), evidence.without(rows)
+    return among(evidence, rows, "closed before created", "left out of the fit", bias), evidence.without(rows)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -191,7 +115,7 @@ def unreadable_values(evidence: Evidence) -> Found:
     rows = evidence.deals["value_text"].notna() & evidence.deals["value"].isna()
     if not rows.any():
         return None
-    return _among(evidence, rows, "values that are no number", "taken as unknown", "", "value_text"), evidence
+    return among(evidence, rows, "values that are no number", "taken as unknown", "", "value_text"), evidence
 
 
 def negative_values(evidence: Evidence) -> Found:
@@ -201,7 +125,7 @@ def negative_values(evidence: Evidence) -> Found:
         return None
     mended = evidence.changed(value=evidence.deals["value"].where(~rows))
     bias = "credits and refunds are no deals: bookings are before them"
-    return _among(evidence, rows, "negative values", "taken as unknown", bias, "value"), mended
+    return among(evidence, rows, "negative values", "taken as unknown", bias, "value"), mended
 
 
 def lost_worth_nothing(evidence: Evidence) -> Found:
@@ -211,7 +135,7 @@ def lost_worth_nothing(evidence: Evidence) -> Found:
         return None
     mended = evidence.changed(value=evidence.deals["value"].where(~rows))
     bias = "values are fitted from won deals alone; whether larger deals are lost more often can't be seen"
-    return _among(evidence, rows, "lost deals worth 0", "their value is taken as unknown", bias), mended
+    return among(evidence, rows, "lost deals worth 0", "their value is taken as unknown", bias), mended
 
 
 def won_worth_nothing(evidence: Evidence) -> Found:
@@ -222,9 +146,7 @@ def won_worth_nothing(evidence: Evidence) -> Found:
         return None
     mended = evidence.changed(value=evidence.deals["value"].where(~rows))
     bias = "bookings are too high if these deals were truly free"
-    return _among(
-        evidence, rows, "won deals with no value", "taken as unknown, worth what other wins are", bias
-    ), mended
+    return among(evidence, rows, "won deals with no value", "taken as unknown, worth what other wins are", bias), mended
 
 
 # --- open deals -------------------------------------------------------------------------------------------------------
@@ -241,7 +163,7 @@ def older_than_any_closed(evidence: Evidence) -> Found:
         return None
     name = f"open deals older than any closed one ({longest.days} days)"
     action = "kept: they show how many never close; the forecast gives them no chance of closing"
-    return _among(evidence, rows, name, action, "close them in the CRM if they are dead"), evidence
+    return among(evidence, rows, name, action, "close them in the CRM if they are dead"), evidence
 
 
 def expected_in_the_past(evidence: Evidence) -> Found:
@@ -250,7 +172,7 @@ def expected_in_the_past(evidence: Evidence) -> Found:
     if not rows.any():
         return None
     action = "taken as open; sellers' close dates are not used"
-    return _among(evidence, rows, "open with a close date in the past", action, "some may be closed in truth"), evidence
+    return among(evidence, rows, "open with a close date in the past", action, "some may be closed in truth"), evidence
 
 
 # --- what is missing from the file ------------------------------------------------------------------------------------
@@ -288,13 +210,15 @@ def created_at_once(evidence: Evidence) -> Found:
 
 def truncated(evidence: Evidence) -> Found:
     """Closings that begin only on some date, though there were deals before."""
+    if evidence.complete:
+        return None
     day = first_watched(evidence.deals, evidence.as_of)
     rows = evidence.deals["created"] < pd.Timestamp(day)
     if not rows.any():
         return None
     action = "such a deal counts from its age on that day on; new deals are counted from that day on"
     bias = f"deals that closed before {day} are missing from the file, so their number is not known"
-    return _among(evidence, rows, f"deals created before closings are seen ({day})", action, bias), evidence
+    return among(evidence, rows, f"deals created before closings are seen ({day})", action, bias), evidence
 
 
 def first_watched(deals: pd.DataFrame, as_of: date) -> date:
@@ -378,10 +302,7 @@ def _one_sided(column: pd.Series[Any], won: pd.Series[Any]) -> str:
 
 def leaking_columns(evidence: Evidence) -> Found:
     """Columns that give the outcome away are no attributes."""
-    found = {
-        **leaks(evidence.deals, evidence.others),
-        **{k: v for k, v in evidence.leaks.items() if k in evidence.others},
-    }
+    found = leaks(evidence.deals, evidence.others)
     if not found:
         return None
     examples = tuple(f"{name} ({said})" for name, said in list(found.items())[:3])
@@ -483,6 +404,7 @@ CHECKS: tuple[Check, ...] = (
     truncated,
     leaking_columns,
     nearly_equal_names,
+    *VISIT_CHECKS,
 )
 
 __all__ = ["CHECKS", "Check", "Evidence", "QualityReport", "Trouble", "examine", "first_watched", "leaks", "spellings"]

@@ -1,119 +1,20 @@
-"""From a file to columns of text, and from text to dates and numbers."""
+"""From columns of text to dates and numbers."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
-from simfunnel.errors import Fault, InputError
-
-EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`: North America
+AS_WRITTEN = "as written"
 _YEARS = (1970, 2100)  # a date outside is a placeholder (1900-01-01, 9999-12-31) or a slip
 _CLOCK = r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([AaPp])?\.?[Mm]?\.?)?"
 _NUMERIC_DATE = rf"^(\d{{1,4}})[/.\-](\d{{1,2}})[/.\-](\d{{1,4}}){_CLOCK}$"
 _NAMED_MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y")
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """A file's columns as text, missing cells as NaN; the header stripped of blanks.
-
-    Takes CSV (comma, semicolon, tab or bar), Parquet, and Excel where openpyxl is installed. Raises InputError where
-    the file isn't there, isn't what its name says, isn't UTF-8, or has no header.
-    """
-    file = Path(path)
-    readers = {".parquet": _parquet, ".pq": _parquet, ".xlsx": _excel, ".xlsm": _excel}
-    try:
-        table = readers.get(file.suffix.lower(), _csv)(file)
-    except FileNotFoundError:
-        raise _fault(file, "there is no such file") from None
-    except OSError as error:
-        raise _fault(file, f"can't be read: {error.strerror or error}") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    twice = table.columns[table.columns.duplicated()].unique()
-    if len(twice):
-        raise _fault(file, f"two columns have the same name: {', '.join(twice)}. Rename one of them")
-    return table
-
-
-def _fault(file: Path, message: str, line: int = 0) -> InputError:
-    return InputError([Fault(message, file=str(file), line=line)])
-
-
-def _parquet(file: Path) -> pd.DataFrame:
-    if not file.is_file():
-        raise FileNotFoundError(file)
-    try:
-        table = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(file)]).df()
-    except duckdb.Error as error:
-        raise _fault(file, f"is no Parquet file that can be read ({str(error).splitlines()[0]})") from error
-    return _as_text(table)
-
-
-def _excel(file: Path) -> pd.DataFrame:
-    try:
-        return _as_text(pd.read_excel(file))
-    except ImportError:
-        message = "to read Excel files, install openpyxl (pip install openpyxl), or save the sheet as CSV UTF-8"
-        raise _fault(file, message) from None
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _fault(file, f"is no Excel workbook that can be read ({error})") from error
-
-
-def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Typed columns as the text that a CSV would have held."""
-    text = {}
-    for name, column in table.items():
-        written = column.map(str, na_action="ignore")
-        text[name] = written.astype("str").where(column.notna() & ~written.isin(EMPTY))
-    return pd.DataFrame(text, index=table.index, dtype="str")
-
-
-def _csv(file: Path) -> pd.DataFrame:
-    raw = file.read_bytes()
-    if not raw.strip():
-        raise _fault(file, "the file is empty: an export has a header and one row for each deal")
-    if raw.startswith(b"PK\x03\x04"):
-        raise _fault(file, "is an Excel workbook (or a zip), not CSV: name it .xlsx, or save the sheet as CSV UTF-8")
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _fault(file, "is UTF-16, not UTF-8: save it as 'CSV UTF-8'")
-    if raw.startswith(b"PAR1"):
-        raise _fault(file, "is a Parquet file, not CSV: name it .parquet")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        message = f"is not UTF-8 (byte 0x{raw[error.start]:02x}): save it as 'CSV UTF-8'"
-        raise _fault(file, message, line) from error
-    if "\0" in text:
-        raise _fault(file, "holds binary data, not CSV")
-    separator = _separator(text)
-    try:
-        return pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype="str",
-            keep_default_na=False,
-            na_values=EMPTY,
-            skipinitialspace=True,
-            index_col=False,
-        )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        raise _fault(file, f"is no regular CSV: {str(error).strip()}") from error
-
-
-def _separator(text: str) -> str:
-    """The separator that the header line uses most."""
-    header = text.lstrip().split("\n", 1)[0]
-    return max(",;\t|", key=header.count)
 
 
 @dataclass(frozen=True)
@@ -125,25 +26,34 @@ class Dates:
     assumptions: tuple[str, ...] = ()
 
 
-def read_dates(text: pd.Series[Any], *, day_first: bool = False) -> Dates:
+def read_dates(text: pd.Series[Any], *, day_first: bool = False, form: str = "", zone: str = "") -> Dates:
     """Dates from a column of text: ISO, else day, month and year in some order, named months, or Unix seconds.
 
-    `day_first` decides where a column leaves the order of day and month open (`03/04/2017`): see `day_comes_first`. A
-    time zone is turned into UTC. Years outside 1970 to 2100 count as no date.
+    A quarter (`2024Q1`) is its last day. `day_first` decides where a column leaves the order of day and month open
+    (`03/04/2017`): see `day_comes_first`. `form` is a format as of `strptime` (`%d.%m.%y`), tried before all else.
+    Times with a time zone are turned into those of `zone`, or UTC; with `AS_WRITTEN`, those with an offset (`+02:00`)
+    keep the local time that is written. Years outside 1970 to 2100 count as no date.
     """
     clean = text.str.strip()
     values = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
     said = []
-    iso = clean.str.match(r"^\d{4}-\d{1,2}-\d{1,2}").fillna(False).astype(bool)
-    zoned = iso & clean.str.contains(r"\d{2}:\d{2}.*(?:Z|UTC|[+-]\d{2}:?\d{2})$", na=False)
+    if form:
+        values = pd.to_datetime(clean, format=form, errors="coerce").astype("datetime64[us]")
+    slashed = clean.str.match(r"^\d{4}/\d{2}/\d{2}").fillna(False).astype(bool)
+    if slashed.any():
+        clean = clean.where(~slashed, clean.str.replace("/", "-"))
+    iso = values.isna() & clean.str.match(r"^\d{4}-\d{1,2}-\d{1,2}").fillna(False).astype(bool)
     if iso.any():
-        plain = clean[iso].str.replace(r"\s*UTC$", "Z", regex=True)
+        zoned = clean[iso].str.contains(r":\d{2}.*(?:Z|UTC|[+-]\d{2}:?\d{2})$", na=False)
+        plain = clean[iso].str.replace(r"\s*UTC$", "Z", regex=True) if zoned.any() else clean[iso]
         parsed = pd.to_datetime(plain, format="ISO8601", errors="coerce", utc=True)
-        values[iso] = parsed.dt.tz_localize(None).astype("datetime64[us]")
-    if zoned.any():
-        said.append("times with a time zone were turned into UTC")
+        local = parsed.dt.tz_localize(None)
+        if zoned.any():
+            local, words = _in_zone(plain, parsed, local, zoned, zone)
+            said.append(words)
+        values[iso] = local.astype("datetime64[us]")
     rest = clean[values.isna() & clean.notna()]
-    for read in (_unix, _numeric, _named):
+    for read in (_unix, _compact, _quarter, _numeric, _named):
         if len(rest):
             found = read(rest, day_first)
             values[found.index] = found
@@ -153,12 +63,39 @@ def read_dates(text: pd.Series[Any], *, day_first: bool = False) -> Dates:
     return Dates(values, clean.notna() & values.isna(), tuple(said))
 
 
+def _in_zone(text: pd.Series[Any], parsed: Any, local: Any, zoned: Any, zone: str) -> tuple[Any, str]:
+    """Zoned times as local ones, and what was done."""
+    if zone != AS_WRITTEN:
+        turned = parsed.dt.tz_convert(zone).dt.tz_localize(None).where(zoned, local) if zone else local
+        return turned, f"times with a time zone were turned into {zone or 'UTC'}"
+    bare = text.str.replace(r"\s*(?:Z|[+-]\d{2}:?\d{2})$", "", regex=True)
+    written = pd.to_datetime(bare, format="ISO8601", errors="coerce").astype("datetime64[us]")
+    return written, "times with a time zone are taken as written, in their local time (timezone: in a map turns them)"
+
+
+def _compact(text: pd.Series[Any], _: bool) -> pd.Series[Any]:
+    """`20171231`."""
+    digits = text[text.str.fullmatch(r"(?:19|20)\d{6}")]
+    return pd.to_datetime(digits, format="%Y%m%d", errors="coerce").astype("datetime64[us]").dropna()
+
+
 def _unix(text: pd.Series[Any], _: bool) -> pd.Series[Any]:
     """Seconds (10 digits) or milliseconds (13 digits) since 1970."""
     digits = text[text.str.fullmatch(r"\d{10}|\d{13}")]
     seconds: pd.Series[Any] = digits.astype("int64") / np.where(digits.str.len() == 13, 1000, 1)
     stamps: pd.Series[Any] = pd.to_datetime(seconds, unit="s")
     return stamps.astype("datetime64[us]")
+
+
+def _quarter(text: pd.Series[Any], _: bool) -> pd.Series[Any]:
+    """`2023Q1`, `2023-Q1`, `Q1 2023`: the quarter's last day, on which all of it is known."""
+    found = text.str.extract(r"^(?:(\d{4})[ -]?[Qq]([1-4])|[Qq]([1-4])[ /-]?(\d{4}))$")
+    found = found[found[0].notna() | found[3].notna()]
+    if found.empty:
+        return pd.Series(dtype="datetime64[us]")
+    periods = pd.PeriodIndex(found[0].fillna(found[3]) + "Q" + found[1].fillna(found[2]), freq="Q")
+    days = periods.asfreq("D", how="END").to_timestamp()
+    return pd.Series(days, index=found.index).astype("datetime64[us]")
 
 
 def _numeric(text: pd.Series[Any], day_first: bool) -> pd.Series[Any]:
@@ -199,28 +136,37 @@ def _named(text: pd.Series[Any], _: bool) -> pd.Series[Any]:
     return values.dropna()
 
 
-def day_comes_first(columns: list[pd.Series[Any]]) -> tuple[bool, str]:
+def day_comes_first(columns: Sequence[pd.Series[Any]], until: pd.Timestamp | None = None) -> tuple[bool, str]:
     """Whether `03/04/2017` is 3 April in these columns, and a sentence where that had to be decided ('' if not).
 
     A part above 12 must be the day; the majority of such dates decides. With none, dots mean day first (3.4.2017),
-    and slashes and dashes month first.
+    and slashes and dashes month first. With `until`, only dates before it count: a date with a part above 12 reads in
+    one way, so that nothing later decides how an earlier one is read.
     """
-    text = pd.concat([column.dropna().str.strip() for column in columns])
+    text = pd.concat([column.dropna().str.strip() for column in columns], ignore_index=True)
+    text = text[~text.str.match(r"\d{4}")]
     parts = text.str.extract(_NUMERIC_DATE).dropna(subset=[0])
-    parts = parts[parts[0].str.len() <= 2]
     if parts.empty:
         return False, ""
-    shown = str(text[parts.index[0]] if text.index.is_unique else text[text.str.match(_NUMERIC_DATE)].iloc[0])
-    day_first = int((parts[0].astype(int) > 12).sum())
-    month_first = int((parts[1].astype(int) > 12).sum())
+    first, second = parts[0].astype("int64"), parts[1].astype("int64")
+    if until is not None:
+        by_day, by_month = (_numeric(text[parts.index], order).reindex(parts.index) for order in (True, False))
+        known = (by_day.isna() | (by_day < until)) & (by_month.isna() | (by_month < until))
+        first, second = first[known], second[known]
+    shown = str(text[first.index[0] if len(first) else parts.index[0]])
+    day_first, month_first = int((first > 12).sum()), int((second > 12).sum())
     if day_first != month_first:
-        first = day_first > month_first
-        doubt = (
-            f"; {min(day_first, month_first):,} dates fit only the other order" if min(day_first, month_first) else ""
-        )
-        return first, f"dates such as '{shown}' are read {'day' if first else 'month'} first{doubt}"
-    first = bool(re.match(r"^\d{1,2}\.", shown))
-    return first, f"dates such as '{shown}' could be day or month first; taken as {'day' if first else 'month'} first"
+        wins = day_first > month_first
+        fewer = min(day_first, month_first)
+        doubt = f"; {fewer:,} dates fit only the other order" if fewer else ""
+        return wins, f"dates such as '{shown}' are read {'day' if wins else 'month'} first{doubt}"
+    wins = bool(re.match(r"^\d{1,2}\.", shown))
+    return wins, f"dates such as '{shown}' could be day or month first; taken as {'day' if wins else 'month'} first"
+
+
+def each_name(text: pd.Series[Any], to: Callable[[str], Any]) -> pd.Series[Any]:
+    """A column of few different names, each turned by `to` once; missing cells stay missing."""
+    return text.map({name: to(name) for name in text.dropna().unique()})
 
 
 def read_numbers(text: pd.Series[Any]) -> tuple[pd.Series[float], bool]:

@@ -1,0 +1,283 @@
+"""From files and databases to tables of text: CSV (also gzipped), Excel, Parquet, any SQLAlchemy URL."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from simfunnel.errors import Fault, InputError, not_among
+
+EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`: North America
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+_.-]+://")
+_QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
+_DRIVERS = {
+    "psycopg2": "psycopg[binary] (and write postgresql+psycopg://...)",
+    "psycopg": "psycopg[binary]",
+    "MySQLdb": "pymysql (and write mysql+pymysql://...)",
+    "pymysql": "pymysql",
+    "oracledb": "oracledb",
+    "pyodbc": "pyodbc",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it was found: its name for messages, and its cells as text, missing ones as NaN."""
+
+    name: str
+    rows: pd.DataFrame = field(repr=False)
+
+    def among(self, kept: pd.Series[bool]) -> Table:
+        """The same with some of its rows."""
+        return Table(self.name, self.rows[kept])
+
+
+def is_url(source: str | Path) -> bool:
+    """Whether a source is a database's URL and no file.
+
+    >>> is_url("sqlite:///crm.db#deals"), is_url("deals.csv"), is_url("C:/deals.csv")
+    (True, False, False)
+    """
+    return isinstance(source, str) and bool(_URL.match(source))
+
+
+def read_tables(source: str | Path, asked: Sequence[str] = ()) -> list[Table]:
+    """All tables of one source: one of a CSV or Parquet file, a workbook's sheets, the tables named of a database.
+
+    `URL#one,two` or `asked` names the tables of a database, or holds queries (`SELECT ...`). `book.xlsx#Sheet` takes
+    one sheet. Raises InputError where the source can't be read.
+    """
+    if is_url(source):
+        return _database(str(source), asked)
+    file, _, sheet = str(source).partition("#") if not Path(source).exists() else (str(source), "", "")
+    if Path(file).suffix.lower() in (".xlsx", ".xlsm"):
+        return [_named(f"{Path(file).name}#{n}", t, file) for n, t in _sheets(Path(file), sheet).items()]
+    return [Table(Path(source).name, read_table(source))]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A file's columns as text, missing cells as NaN; the header stripped of blanks.
+
+    Takes CSV (comma, semicolon, tab or bar; also gzipped), Parquet, and the first filled sheet of an Excel workbook
+    where openpyxl is installed. Raises InputError where the file isn't there, isn't what its name says, isn't UTF-8, or
+    has no header.
+    """
+    file = Path(path)
+    readers = {".parquet": _parquet, ".pq": _parquet, ".xlsx": _first_sheet, ".xlsm": _first_sheet}
+    try:
+        table = readers.get(file.suffix.lower(), _csv)(file)
+    except FileNotFoundError:
+        raise _fault(file, "there is no such file") from None
+    except OSError as error:
+        raise _fault(file, f"can't be read: {error.strerror or error}") from error
+    return _named(file.name, table, str(file)).rows
+
+
+def _named(name: str, table: pd.DataFrame, source: str) -> Table:
+    table.columns = [str(column).strip() for column in table.columns]
+    twice = table.columns[table.columns.duplicated()].unique()
+    if len(twice):
+        raise _fault(source, f"two columns have the same name: {', '.join(twice)}. Rename one of them")
+    return Table(name, table)
+
+
+def _fault(source: str | Path, message: str, line: int = 0) -> InputError:
+    return InputError([Fault(message, file=str(source), line=line)])
+
+
+def _parquet(file: Path) -> pd.DataFrame:
+    if not file.is_file():
+        raise FileNotFoundError(file)
+    try:
+        table = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(file)]).df()
+    except duckdb.Error as error:
+        raise _fault(file, f"is no Parquet file that can be read ({str(error).splitlines()[0]})") from error
+    return _as_text(table)
+
+
+# --- Excel ------------------------------------------------------------------------------------------------------------
+
+
+def _first_sheet(file: Path) -> pd.DataFrame:
+    return next(iter(_sheets(file, "").values()))
+
+
+def _sheets(file: Path, wanted: str) -> dict[str, pd.DataFrame]:
+    """The filled sheets of a workbook, by name; only the one that is wanted, where one is."""
+    if not file.exists():
+        raise _fault(file, "there is no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl's remarks on styles and extensions that it leaves aside
+            found: dict[str, pd.DataFrame] = {str(n): t for n, t in pd.read_excel(file, sheet_name=None).items()}
+    except ImportError:
+        message = "to read Excel files: pip install 'simfunnel[excel]', or save the sheet as CSV UTF-8"
+        raise _fault(file, message) from None
+    except OSError as error:
+        raise _fault(file, f"can't be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise _fault(file, f"is no Excel workbook that can be read ({error})") from error
+    if wanted and wanted not in found:
+        raise _fault(file, not_among(wanted, "sheet of this workbook", found))
+    filled = {name: _as_text(table) for name, table in found.items() if len(table.columns)}
+    if not filled:
+        raise _fault(file, "the workbook is empty: an export has a header and one row for each deal")
+    return {wanted: filled[wanted]} if wanted else filled
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Typed columns as the text that a CSV would have held; whole numbers without a needless `.0`."""
+    text = {}
+    for name, column in table.items():
+        written = column.map(_cell, na_action="ignore")
+        known = column.notna()
+        text[name] = written.where(known).astype("str").where(known & ~written.isin(EMPTY))
+    return pd.DataFrame(text, index=table.index, dtype="str")
+
+
+def _cell(value: object) -> str:
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    raw = file.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _fault(file, f"is a gzip file that can't be unpacked ({error})") from error
+    if not raw.strip():
+        raise _fault(file, "the file is empty: an export has a header and one row for each deal")
+    if raw.startswith(b"PK\x03\x04"):
+        raise _fault(file, "is an Excel workbook (or a zip), not CSV: name it .xlsx, or save the sheet as CSV UTF-8")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _fault(file, "is UTF-16, not UTF-8: save it as 'CSV UTF-8'")
+    if raw.startswith(b"PAR1"):
+        raise _fault(file, "is a Parquet file, not CSV: name it .parquet")
+    if raw.startswith(b"SQLite format 3"):
+        raise _fault(file, f"is an SQLite database, not CSV: write sqlite:///{file}#TABLE")
+    if raw.lstrip()[:200].lower().startswith((b"<?xml", b"<log", b"<html", b"<!doctype")):
+        raise _fault(file, "is XML or HTML, not CSV: export the table as CSV UTF-8 (an XES log: a row for each event)")
+    if raw.lstrip()[:1] in (b"{", b"["):
+        raise _fault(file, "is JSON, not CSV: export the table as CSV UTF-8")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 (byte 0x{raw[error.start]:02x}): save it as 'CSV UTF-8'"
+        raise _fault(file, message, line) from error
+    if "\0" in text:
+        raise _fault(file, "holds binary data, not CSV")
+    separator = _separator(text)
+    try:
+        return pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            dtype="str",
+            keep_default_na=False,
+            na_values=EMPTY,
+            skipinitialspace=True,
+            index_col=False,
+        )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+        raise _fault(file, f"is no regular CSV: {str(error).strip()}") from error
+
+
+def _separator(text: str) -> str:
+    """The separator that the header line uses most."""
+    header = text.lstrip().split("\n", 1)[0]
+    return max(",;\t|", key=header.count)
+
+
+# --- databases --------------------------------------------------------------------------------------------------------
+
+
+def _database(source: str, asked: Sequence[str]) -> list[Table]:
+    """The tables that the URL's last part, or the map, names; each may be a query."""
+    try:
+        import sqlalchemy as sa
+    except ImportError:
+        raise InputError(f"{_hidden(source)}: to read databases: pip install 'simfunnel[sql]'") from None
+    url, _, fragment = source.partition("#")
+    wanted = ([fragment] if _QUERY.match(fragment) else [n for n in fragment.split(",") if n]) or list(asked)
+    shown = _hidden(url)
+    try:
+        made = sa.make_url(url)
+        if made.drivername.startswith("sqlite") and made.database and not Path(made.database).is_file():
+            raise _fault(shown, "there is no such file")
+        engine = sa.create_engine(made, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return _selected(connection, wanted, shown)
+    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        name = getattr(error, "name", None)
+        driver = _DRIVERS.get(str(name), str(name or "the driver that SQLAlchemy's page on this database names"))
+        raise _fault(shown, f"no driver for this database is installed ({error}): pip install {driver}") from error
+    except sa.exc.ArgumentError as error:
+        raise _fault(
+            shown, "is no database URL: write for example postgresql+psycopg://user@host/name#table"
+        ) from error
+    except (sa.exc.SQLAlchemyError, UnicodeDecodeError) as error:
+        why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise _fault(shown, f"can't be read: {why}") from error
+
+
+def _selected(connection: Any, wanted: Sequence[str], shown: str) -> list[Table]:
+    """The tables wanted, all missing names told at once; the only table there is where none is named."""
+    import sqlalchemy as sa
+
+    inspector = sa.inspect(connection)
+    there = [*inspector.get_table_names(), *inspector.get_view_names()]
+    if not wanted:
+        if len(there) != 1:
+            which = f"it holds {', '.join(there[:30])}" if there else "it holds none"
+            raise _fault(shown, f"which tables? {which}. Write URL#one,two or, in the map, tables: [one, two]")
+        wanted = there
+    missing = [n for n in wanted if not _QUERY.match(n) and not _is_there(inspector, n, there)]
+    if missing:
+        raise InputError([Fault(not_among(n, "table of this database", there), file=shown) for n in missing])
+    found = []
+    for name in wanted:
+        if _QUERY.match(name):
+            label, statement = "query", sa.text(name)
+        else:
+            schema, _, bare = name.rpartition(".") if name not in there else ("", "", name)
+            label, statement = name, sa.text(f"SELECT * FROM {_quoted(connection, bare, schema)}")
+        result = connection.execute(statement)
+        rows = pd.DataFrame(result.fetchall(), columns=list(result.keys()), dtype=object)
+        found.append(_named(label, _as_text(rows), f"{shown}#{label}"))
+    return found
+
+
+def _is_there(inspector: Any, name: str, there: Sequence[str]) -> bool:
+    schema, _, bare = name.rpartition(".")
+    return name in there or bool(
+        schema and schema in inspector.get_schema_names() and inspector.has_table(bare, schema)
+    )
+
+
+def _quoted(connection: Any, table: str, schema: str) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    return ".".join(quote(part) for part in (schema, table) if part)
+
+
+def _hidden(url: str) -> str:
+    """A URL as it may be shown: without its password and the tables behind it."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url.partition("#")[0])
+
+
+__all__ = ["EMPTY", "Table", "is_url", "read_table", "read_tables"]
