@@ -5,7 +5,8 @@ python benchmarks/funnel_simfunnel.py --engine simpy --prospects 100000 --seed 1
 
 Without `--kpis`: one long run of a compiled plan, from the first event to the records. With it: what `simfunnel run`
 does, for replications of two years until the prospects are spent. The scenario is read and a plan made of it; then
-come, for each replication, the run and every table of the KPIs.
+come, for each replication, the run and every table of the KPIs. With `--chunks` the one long run lets its records go as
+they come; with both, they are added up to the KPIs first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,14 @@ def spec_of(days: float) -> ScenarioSpec:
     return load(SCENARIO).spec.model_copy(update={"horizon": Span(days, "day")})
 
 
-def tables(records: Any, plan: Plan) -> dict[str, float]:
-    """Every table that a replication leaves, as in `simfunnel.replicate`; the figures of the whole run are returned."""
-    measured = {unit: kpis.measured(kpis.view_of(records, plan, unit)) for unit in UNITS}
-    kpis.funnel(records, plan)
-    kpis.queues(records, plan)
-    return {name: float(values[0, 0]) for name, values in measured["all"].items()}
+def tables(loads: Iterable[Any], plan: Plan) -> tuple[kpis.Totals, dict[str, float]]:
+    """Every figure that a replication leaves, as in `simfunnel.replicate`; and those of the whole run."""
+    tallied = kpis.tallied(loads, plan, UNITS)
+    view = tallied.view()
+    measured = {name: view.cut.by_unit(values)["all"] for name, values in kpis.measured(view).items()}
+    kpis.funnel_of(tallied.totals)
+    kpis.queues_of(tallied.totals)
+    return tallied.totals, {name: float(values[0, 0]) for name, values in measured.items()}
 
 
 def figures(records: Any, plan: Plan) -> dict[str, float]:
@@ -76,6 +80,11 @@ def one_run(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     return {"seconds": seconds, **figures(records, plan), **extra}
 
 
+def loads(engine: Any, plan: Plan, seed: int, number: int) -> Iterable[Any]:
+    """The records of a replication as they come."""
+    return engine.chunks(plan, seed, number) if hasattr(engine, "chunks") else [engine.run(plan, seed, number)]
+
+
 def streamed(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     """One long run whose records are taken away in chunks and let go."""
     begin = time.perf_counter()
@@ -89,15 +98,26 @@ def streamed(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     return {"seconds": seconds, "prospects": came, "most_moves_at_once": most, **extra}
 
 
+def streamed_to_kpis(engine: Any, prospects: int, seed: int) -> dict[str, float]:
+    """One long run whose records are added up as they come, to every table of the KPIs."""
+    begin = time.perf_counter()
+    plan = compile_plan(spec_of(prospects / ARRIVALS_A_DAY))
+    start, before = time.perf_counter(), megabytes()
+    totals, whole = tables(loads(engine, plan, seed, 0), plan)
+    seconds, after = time.perf_counter() - start, megabytes()
+    extra = {"events": totals.events, "plan_seconds": start - begin, "megabytes_before": before, "megabytes": after}
+    return {"seconds": seconds, "prospects": whole["prospects"], **extra}
+
+
 def replications(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     """From the file to the tables of many replications."""
     start = time.perf_counter()
     plan = compile_plan(spec_of(DAYS_OF_A_REPLICATION))
     number = events = came = 0
     while came < prospects:
-        records = engine.run(plan, seed, number)
-        came += int(tables(records, plan)["prospects"])
-        events += records.events
+        totals, whole = tables(loads(engine, plan, seed, number), plan)
+        came += int(whole["prospects"])
+        events += totals.events
         number += 1
     return {"seconds": time.perf_counter() - start, "prospects": came, "events": events, "replications": number}
 
@@ -117,7 +137,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return CANNOT
     replications(engine, 1, given.seed)  # whatever is compiled or imported at first use
-    measure = replications if given.kpis else streamed if given.chunks else one_run
+    measure = {
+        (False, False): one_run,
+        (True, False): replications,
+        (False, True): streamed,
+        (True, True): streamed_to_kpis,
+    }[given.kpis, given.chunks]
     print(json.dumps(measure(engine, given.prospects, given.seed)))
     return 0
 

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the run failed, 2 the user's input is at fault; then clear
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -43,6 +44,7 @@ Engine = Literal["auto", "compiled", "simpy"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    gc.set_threshold(50_000, 20, 50)  # start-up makes many objects that stay: to go through them often is a tenth of it
     try:
         result = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
         return result if isinstance(result, int) else 0
@@ -205,11 +207,11 @@ def run(
 @app.command
 def warmup() -> None:
     """Compile the engine now, once for this machine, so that the first run need not wait for it."""
-    from simfunnel.engines import compiled
+    from simfunnel.replicate import warm_up
 
     _say_if_cold("compiled")
     begun = time.monotonic()
-    compiled.warm_up()
+    warm_up()
     print(f"The compiled engine is ready ({time.monotonic() - begun:.1f} s).")
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simfunnel import families
 from simfunnel.errors import nearest, within
 from simfunnel.units import Number, Uncertain, read_number
 
@@ -130,7 +131,7 @@ def _named(name: str, params: object, read: Reader, floor: float) -> Distributio
 
 def is_known(name: str) -> bool:
     """Whether this is the name of a distribution."""
-    return name in OWN or name in ALIASES or name in _scipy_names()
+    return name in OWN or name in ALIASES or name in families.NAMES or name in _scipy_names()
 
 
 def _read_figure(key: str, value: object, read: Reader) -> Number:
@@ -210,20 +211,30 @@ def _scipy_names() -> tuple[str, ...]:
 # --- from figures to scipy's parameters -------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
-def _frozen(distribution: Distribution) -> Any:
-    """The frozen scipy distribution with these figures."""
+def _family(name: str) -> Any:
+    if name in families.NAMES:
+        return families.usual()[name]
     from scipy import stats
 
+    return getattr(stats, name)
+
+
+def _is_discrete(family: Any) -> bool:
+    return family.is_discrete if isinstance(family, families.Family) else hasattr(family, "pmf")
+
+
+@lru_cache(maxsize=4096)
+def _frozen(distribution: Distribution) -> Any:
+    """The frozen distribution with these figures, scipy's or as scipy has it."""
     name = ALIASES.get(distribution.name, distribution.name)
-    family = getattr(stats, name)
+    family = _family(name)
     figures = {k: float(v) for k, v in distribution.params}  # type: ignore[arg-type]
     if name in _ENDS and set(figures) == set(_ENDS[name]):
         figures = _from_ends(figures, distribution.name)
     shapes = [s.strip() for s in (family.shapes or "").split(",") if s.strip()]
     given = {k: v for k, v in figures.items() if k in (*shapes, "loc", "scale")}
     said = {k: v for k, v in figures.items() if k not in given}
-    is_discrete = isinstance(family, stats.rv_discrete)
+    is_discrete = _is_discrete(family)
     unknown = [k for k in figures if k not in given and not _is_statistic(k)]
     if unknown or (is_discrete and "scale" in given):
         own = [*shapes, "loc", *([] if is_discrete else ["scale"]), *_ENDS.get(name, ())]
@@ -364,8 +375,6 @@ def _solve_line(family: Any, shape: dict[str, float], said: dict[str, float], sh
 
 def _solve_shape(family: Any, free: str, shape: dict[str, float], said: dict[str, float], shown: str) -> float:
     """The one unknown shape, from the ratio of two figures (which no scale changes), by bracketing."""
-    from scipy import optimize
-
     (a, x), (b, y) = said.items()
     target = math.log(x / y) if "cv" not in said else math.log(said["cv"])
 
@@ -387,7 +396,7 @@ def _solve_shape(family: Any, free: str, shape: dict[str, float], said: dict[str
             before = None
             continue
         if before and before[1] * error <= 0:
-            return math.exp(optimize.brentq(miss, before[0], float(log_shape), xtol=1e-13, rtol=1e-13))
+            return math.exp(families.root(miss, before[0], float(log_shape)))
         before = (float(log_shape), error)
     figures = ", ".join(f"{k} = {v:g}" for k, v in said.items())
     raise ValueError(f"{shown}: no such distribution has {figures}")
@@ -424,7 +433,7 @@ def table(distribution: Distribution) -> QuantileTable:
             lambda u: np.interp(u, shares, values), lambda v: np.interp(1 - v, shares, values), distribution
         )
     frozen = _frozen(distribution)
-    if hasattr(frozen.dist, "pmf"):
+    if _is_discrete(frozen.dist):
         return _enumerated(frozen, distribution)
     return _continuous(frozen.ppf, frozen.isf, distribution)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simfunnel.engines.bounds import MAX_REFERRED
-from simfunnel.numerics import Floats, effect, forward, holds, quantile, survival, uniform
+from simfunnel.numerics import Floats, Tables, compiled, effect, forward, holds, quantile, survival, uniform
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.scenario.conditions import FACT
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec
@@ -204,10 +204,17 @@ def _chances(plan: Plan, s: int) -> Floats:
     return chances / max(float(chances.sum()), 1e-300)
 
 
+@compiled
+def _chances_below(tables: Tables, distribution: int, edges: Floats, out: Floats) -> None:
+    """The chance of a time below each edge; none below 0."""
+    for k in range(len(edges)):
+        out[k] = 1.0 - survival(tables, distribution, edges[k]) if edges[k] > 0.0 else 0.0
+
+
 def _within(plan: Plan, distribution: int, step: float, times: Floats) -> Floats:
     """The chance that a time falls into the step around each of `times`; the first takes all before it."""
-    edges = times + step / 2
-    below = np.array([1.0 - survival(plan.tables, distribution, edge) if edge > 0 else 0.0 for edge in edges])
+    below = np.empty(len(times))
+    _chances_below(plan.tables, distribution, times + step / 2, below)
     return np.diff(below, prepend=0.0)
 
 

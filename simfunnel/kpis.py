@@ -1,19 +1,20 @@
 """From records to tables: every number that a user reads is a pure function here.
 
-A metric is one small function in `METRICS`: it takes a `View` (the records of one replication, cut into periods and
-groups) and returns an array (groups, periods). Words are those of the field: conversion rate is of a cohort entering a
-stage, win rate is won / closed, churn is a customer leaving, reneged is having left while waiting for a seller.
+Records are added up once (`tally`), load by load as an engine hands them over. A metric is then one small function in
+`METRICS`: it takes a `View` (the sums of one replication, for everyone or by group, with the periods to be told) and
+returns an array (groups, periods). Words are those of the field: conversion rate is of a cohort entering a stage, win
+rate is won / closed, churn is a customer leaving, reneged is having left while waiting for a seller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simfunnel.engines.records import (
     BOOKED,
@@ -29,115 +30,31 @@ from simfunnel.engines.records import (
     STARTED,
     TOUCH_COST,
     Records,
+    joined,
 )
 from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Floats, Ints
-from simfunnel.periods import Periods, periods
+from simfunnel.periods import Cut, Periods, cut
 from simfunnel.plan import LIST, NOWHERE, Plan
+from simfunnel.tally import Flags, Tally, Totals
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Flags = NDArray[np.bool_]
 GROUPINGS = ("source", "member", "generation", "outcome")
 """How prospects can be grouped, besides by an attribute; member: the last one; outcome: where they stand at last."""
+AT_LAST = ("member", "outcome")
+"""Groupings that are known only when a replication has ended."""
 
 
 @dataclass(frozen=True)
-class View:
-    """One replication, cut into periods and groups of prospects."""
+class Ways:
+    """Moves, or kinds of moves, as from where to where and why; so that each rule about them stands once."""
 
-    records: Records
     plan: Plan
-    periods: Periods
-    groups: tuple[str, ...]
-    group: Ints  # of each prospect
-    by: str | None = None
-    known: dict[str, Floats] = field(default_factory=dict)
-
-    def metric(self, name: str) -> Floats:
-        """A metric of this view, computed once."""
-        if name not in self.known:
-            self.known[name] = METRICS[name].of(self)
-        return self.known[name]
-
-    def sums(self, times: Floats, group: Ints, amounts: Floats | float = 1.0) -> Floats:
-        """Amounts added by group and period of the time; what lies outside all periods, or in no group, is left out."""
-        period = self.periods.of(times)
-        inside = (period >= 0) & (times <= self.periods.edges[-1]) & (group >= 0)
-        weights = np.broadcast_to(np.asarray(amounts, dtype=np.float64), times.shape)
-        return self._added(group[inside], period[inside], weights[inside])
-
-    def _added(self, group: Ints, period: Ints, amounts: Floats) -> Floats:
-        shape = (len(self.groups), len(self.periods))
-        cells = group * shape[1] + period
-        return np.bincount(cells, amounts, shape[0] * shape[1]).reshape(shape).astype(np.float64)
-
-    def spread(self, by_day: Floats, since: Floats, until: Floats, group: Ints) -> Floats:
-        """Amounts a day that run from one time until another, added by group and period."""
-        row, period, days = _pieces(self.periods.edges, since, until)
-        return self._added(group[row], period, by_day[row] * days)
-
-    def moved(self, which: Flags, amounts: Floats | float = 1.0) -> Floats:
-        """Moves of a kind, counted (or their amounts added)."""
-        moves = self.records.moves
-        chosen = amounts if isinstance(amounts, float) else amounts[which]
-        return self.sums(moves.time[which], self.group[moves.prospect[which]], chosen)
-
-    def money(self, *kinds: int) -> Floats:
-        """Amounts of some kinds of money."""
-        rows = self.records.money
-        which = np.isin(rows.kind, kinds)
-        return self.sums(rows.time[which], self.group[rows.prospect[which]], rows.amount[which])
-
-    def stock(self, places: Flags, amounts: Floats | float = 1.0) -> Floats:
-        """How many prospects (or how much of an amount of each) are in these places at each period's end.
-
-        What happens at the very instant between two periods belongs to the later one, here as in sums.
-        """
-        moves = self.records.moves
-        change = places[moves.goal].astype(float) - np.where(moves.origin >= 0, places[moves.origin], 0)
-        period = np.maximum(self.periods.of(moves.time), 0)
-        which = (change != 0) & (moves.time <= self.periods.edges[-1])
-        amount = np.broadcast_to(np.asarray(amounts, dtype=np.float64), self.group.shape)
-        person = moves.prospect[which]
-        by_period = self._added(self.group[person], period[which], change[which] * amount[person])
-        return np.cumsum(by_period, axis=1)
-
-    def share_out(self, amounts: Floats, source: int = NOWHERE) -> Floats:
-        """Amounts by period that belong to no prospect; groups leave them out, unless a source is the cause."""
-        out = np.zeros((len(self.groups), len(self.periods)))
-        if self.by is None:
-            out[0] = amounts
-        elif self.by == "source" and source != NOWHERE:
-            out[source] = amounts
-        return out
-
-    def overlap(self, since: float, until: float) -> Floats:
-        """Days of each period that lie between two times."""
-        edges = self.periods.edges
-        days: Floats = np.minimum(edges[1:], until) - np.maximum(edges[:-1], since)
-        return np.maximum(0.0, days)
-
-    @cached_property
-    def group_of_tasks(self) -> Ints:
-        """The group of each task; a visit that finds prospects belongs to its source, else only to everyone."""
-        tasks = self.records.tasks
-        if self.by in (None, "source"):
-            return tasks.source if self.by else np.zeros(len(tasks.source), dtype=np.int64)
-        return np.where(tasks.prospect >= 0, self.group[tasks.prospect], NOWHERE) if len(self.group) else tasks.prospect
-
-    @cached_property
-    def hours_of_tasks(self) -> tuple[Floats, Floats, Ints]:
-        """Of each task that was served: the member's hours of work at its begin and its end, and the member."""
-        tasks = self.records.tasks
-        served = tasks.outcome == SERVED
-        member = tasks.member[served]
-        begun, ended = tasks.begun[served].copy(), np.minimum(tasks.ended[served], self.plan.days)
-        for m in np.unique(member):
-            nodes, mine = _nodes(self.plan, int(m)), member == m
-            begun[mine], ended[mine] = np.interp(begun[mine], *nodes), np.interp(ended[mine], *nodes)
-        return begun, ended, member
+    origin: Ints
+    goal: Ints
+    cause: Ints
 
     @cached_property
     def is_customer(self) -> Flags:
@@ -153,25 +70,88 @@ class View:
 
     @cached_property
     def from_customer(self) -> Flags:
-        """By move: whether it leaves a customer stage."""
-        origin = self.records.moves.origin
-        known: Flags = origin >= 0
-        known[known] = self.is_customer[origin[known]]
-        return known
+        """Whether it leaves a customer stage."""
+        leaves: Flags = (self.origin >= 0) & self.is_customer[self.origin]
+        return leaves
 
     @cached_property
     def won(self) -> Flags:
-        """By move: whether someone becomes a customer by it."""
-        moves = self.records.moves
-        won: Flags = self.is_customer[moves.goal] & ~self.from_customer & (moves.cause != OPENED)
+        """Whether someone becomes a customer by it."""
+        won: Flags = self.is_customer[self.goal] & ~self.from_customer & (self.cause != OPENED)
         return won
 
     @cached_property
     def lost(self) -> Flags:
-        """By move: whether an open deal ends by it without a win."""
-        moves = self.records.moves
-        ended: Flags = (moves.origin >= 0) & (moves.goal >= self.plan.n_stages)
-        return ended & ~self.from_customer
+        """Whether an open deal ends by it without a win."""
+        return (self.origin >= 0) & (self.goal >= self.plan.n_stages) & ~self.from_customer
+
+    @cached_property
+    def churned(self) -> Flags:
+        """Whether a customer leaves by it."""
+        return self.from_customer & ~self.is_customer[self.goal]
+
+
+@dataclass(frozen=True)
+class View:
+    """One replication's sums, for everyone or by group, with the periods to be told."""
+
+    totals: Totals
+    cut: Cut
+    groups: tuple[str, ...]
+    by: str | None = None
+    known: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was run."""
+        return self.totals.plan
+
+    @property
+    def periods(self) -> Periods:
+        """The periods, of the first unit where there are several."""
+        return self.cut.units[0]
+
+    @cached_property
+    def ways(self) -> Ways:
+        """The kinds of moves."""
+        return Ways(self.plan, *self.totals.moves)
+
+    def metric(self, name: str) -> Floats:
+        """A metric of this view, computed once."""
+        if name not in self.known:
+            self.known[name] = METRICS[name].of(self)
+        return self.known[name]
+
+    def mine(self, cube: Floats) -> Floats:
+        """This view's rows of a cube: the first one for everyone, or the groups'."""
+        return cube[:1] if self.by is None else cube[1:]
+
+    def sums(self, cube: Floats, kinds: Flags | None = None) -> Floats:
+        """A cube (some of its kinds together) by group and period; what lies outside all periods is left out."""
+        rows = self.mine(cube)
+        return self.cut.sums(rows if kinds is None else rows[:, :, kinds].sum(axis=2))
+
+    def moved(self, kinds: Flags) -> Floats:
+        """Moves of these kinds of `ways`, counted."""
+        return self.sums(self.totals.cubes.moves, kinds)
+
+    def money(self, *kinds: int) -> Floats:
+        """Amounts of some kinds of money."""
+        return self.sums(self.totals.cubes.money, np.isin(self.totals.money.kind, kinds))
+
+    def tasks(self, cube: Floats, outcome: int) -> Floats:
+        """A cube of tasks, of those tasks for prospects whose waits ended so."""
+        return self.sums(cube, (self.totals.tasks.outcome == outcome) & (self.totals.tasks.stage >= 0))
+
+    def stock(self, places: Flags, cube: Floats | None = None) -> Floats:
+        """How many prospects (or what of another cube of moves) are in these places at each period's end.
+
+        What happens at the very instant between two periods belongs to the later one, here as in sums.
+        """
+        rows = self.mine(self.totals.cubes.moves if cube is None else cube)
+        goal, origin = places[self.ways.goal], places[self.ways.origin] & (self.ways.origin >= 0)
+        change = rows[:, :, goal & ~origin].sum(axis=2) - rows[:, :, origin & ~goal].sum(axis=2)
+        return self.cut.ends(np.cumsum(change, axis=1))
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
@@ -211,28 +191,25 @@ def _share(part: Floats, whole: Floats) -> Floats:
 @metric("prospects", "prospects")
 def prospects(view: View) -> Floats:
     """Prospects who came (deals that were open at the start are not counted)."""
-    return view.moved(view.records.moves.cause == STARTED)
+    return view.moved(view.ways.cause == STARTED)
 
 
 @metric("referrals", "prospects")
 def referrals(view: View) -> Floats:
     """Prospects who were brought by others."""
-    people = view.records.prospects
-    which = people.parent >= 0
-    which[which] = people.generation[which] > people.generation[people.parent[which]]
-    return view.sums(people.born[which], view.group[which])
+    return view.sums(view.totals.cubes.brought)
 
 
 @metric("wins", "prospects")
 def wins(view: View) -> Floats:
     """Prospects who became customers."""
-    return view.moved(view.won)
+    return view.moved(view.ways.won)
 
 
 @metric("lost", "prospects", better=-1)
 def lost(view: View) -> Floats:
     """Open deals that ended without a win."""
-    return view.moved(view.lost)
+    return view.moved(view.ways.lost)
 
 
 @metric("win_rate", "share")
@@ -251,14 +228,7 @@ def bookings(view: View) -> Floats:
 @metric("revenue", "money")
 def revenue(view: View) -> Floats:
     """Bookings, each spread evenly over its stage's term."""
-    rows = view.records.money
-    which = rows.kind == BOOKED
-    term = view.plan.stages.term[rows.stage]
-    at_once, later = which & (term == 0), which & (term > 0)
-    since, by_day = rows.time[later], rows.amount[later] / term[later]
-    group = view.group[rows.prospect]
-    spread = view.spread(by_day, since, since + term[later], group[later])
-    return view.sums(rows.time[at_once], group[at_once], rows.amount[at_once]) + spread
+    return view.sums(view.totals.cubes.earned)
 
 
 @metric("cash", "money")
@@ -270,32 +240,26 @@ def cash(view: View) -> Floats:
 @metric("cost", "money", better=-1)
 def cost(view: View) -> Floats:
     """All that was spent: sources, touches, stages, rewards, and members' pay."""
-    plan = view.plan
-    total = view.money(STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST) + _cost_of_staying(view)
-    for k in range(len(plan.source_names)):
-        amounts = float(plan.sources.cost_per_day[k]) * view.overlap(0.0, plan.days)
-        time = float(plan.sources.at[k]) if plan.sources.kind[k] == LIST else 0.0
-        if view.periods.edges[0] <= time < view.periods.edges[-1]:
-            amounts[view.periods.of(np.array([time]))[0]] += float(plan.sources.cost_once[k])
-        total += view.share_out(amounts, k)
-    for m in range(len(plan.member_names)):
-        days = view.overlap(float(plan.members.hired[m]), float(plan.members.leaves[m]))
-        total += view.share_out(float(plan.members.pay_per_day[m]) * days)
-    return total
+    spent = view.money(STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST) + view.sums(view.totals.cubes.stays)
+    return spent + view.cut.sums(_standing(view))
 
 
-def _cost_of_staying(view: View) -> Floats:
-    """What each day in a stage costs, for stages that say so."""
-    plan, moves = view.plan, view.records.moves
-    if not plan.stages.cost_per_day.any() or not len(moves.time):
-        return np.zeros((len(view.groups), len(view.periods)))
-    rates = np.concatenate([plan.stages.cost_per_day, np.zeros(len(plan.place_names) - plan.n_stages)])
-    order = np.lexsort((np.arange(len(moves.time)), moves.prospect))
-    person, time, goal = moves.prospect[order], moves.time[order], moves.goal[order]
-    last = np.append(person[1:] != person[:-1], True)
-    until = np.where(last, plan.days, np.append(time[1:], plan.days))
-    here = rates[goal] > 0
-    return view.spread(rates[goal][here], time[here], until[here], view.group[person[here]])
+def _standing(view: View) -> Floats:
+    """What sources and members cost by themselves, by interval; groups leave it out, unless the source is the group."""
+    plan, sources, members, edges = view.plan, view.plan.sources, view.plan.members, view.cut.edges
+    out = np.zeros((len(view.groups), len(edges) + 1))
+    by_source = np.zeros((len(plan.source_names), out.shape[1]))
+    by_source[:, 1:-1] = np.outer(sources.cost_per_day, np.diff(np.clip(edges, 0.0, plan.days)))
+    time = np.where(sources.kind == LIST, sources.at, 0.0)
+    by_source[np.arange(len(time)), np.searchsorted(edges, time, side="right")] += sources.cost_once
+    if view.by is None:
+        until, since = members.leaves[:, np.newaxis], members.hired[:, np.newaxis]
+        here = np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
+        out[0] = by_source.sum(axis=0)
+        out[0, 1:-1] += (members.pay_per_day[:, np.newaxis] * here).sum(axis=0)
+    elif view.by == "source":
+        out[:] = by_source
+    return out
 
 
 @metric("profit", "money")
@@ -307,58 +271,45 @@ def profit(view: View) -> Floats:
 @metric("open_deals", "prospects", better=0)
 def open_deals(view: View) -> Floats:
     """Deals open at the period's end."""
-    return view.stock(view.is_open)
+    return view.stock(view.ways.is_open)
 
 
 @metric("pipeline_value", "money", better=0)
 def pipeline_value(view: View) -> Floats:
     """The value of the deals open at the period's end."""
-    value = view.stock(view.is_open, view.records.prospects.value)
+    value = view.stock(view.ways.is_open, view.totals.cubes.values)
     return np.where(view.metric("open_deals") > 0, value, 0.0)  # adding and taking away may leave a rounding
 
 
 @metric("customers", "prospects")
 def customers(view: View) -> Floats:
     """Customers at the period's end."""
-    return view.stock(view.is_customer)
+    return view.stock(view.ways.is_customer)
 
 
 @metric("churned", "prospects", better=-1)
 def churned(view: View) -> Floats:
     """Customers who left."""
-    return view.moved(view.from_customer & ~view.is_customer[view.records.moves.goal])
+    return view.moved(view.ways.churned)
 
 
 @metric("reneged", "prospects", better=-1)
 def reneged(view: View) -> Floats:
     """Prospects who left while waiting for a seller, tired of it."""
-    tasks = view.records.tasks
-    which = tasks.outcome == GAVE_UP
-    return view.sums(tasks.left[which], view.group_of_tasks[which])
+    return view.tasks(view.totals.cubes.tasks, GAVE_UP)
 
 
 @metric("wait", "hours", better=-1)
 def wait(view: View) -> Floats:
     """Mean wait for a seller, in clock hours, over the touches begun in the period."""
-    tasks = view.records.tasks
-    served = (tasks.outcome == SERVED) & (tasks.prospect >= 0)
-    begun, group = tasks.begun[served], view.group_of_tasks[served]
-    waited = (begun - tasks.asked[served]) * 24
-    return _share(view.sums(begun, group, waited), view.sums(begun, group))
+    cubes = view.totals.cubes
+    return _share(view.tasks(cubes.waits, SERVED), view.tasks(cubes.tasks, SERVED))
 
 
 @metric("hours", "hours", better=0)
 def hours(view: View) -> Floats:
     """Hours of work that members did on prospects and on finding them."""
-    total = np.zeros((len(view.groups), len(view.periods)))
-    group = view.group_of_tasks[view.records.tasks.outcome == SERVED]
-    begun, ended, member = view.hours_of_tasks
-    for m in np.unique(member):
-        mine = np.flatnonzero((member == m) & (group >= 0))
-        at_edge = np.interp(view.periods.edges, *_nodes(view.plan, int(m)))
-        row, period, done = _pieces(at_edge, begun[mine], ended[mine])
-        total += view._added(group[mine][row], period, done)
-    return total
+    return view.sums(view.totals.cubes.hours)
 
 
 @metric("utilisation", "share", better=0)
@@ -371,70 +322,98 @@ def utilisation(view: View) -> Floats:
 
 def work_hours(view: View) -> tuple[Floats, Floats]:
     """Hours of effort done and hours on offer: two arrays (members, periods)."""
-    plan, edges = view.plan, view.periods.edges
-    offered = np.zeros((len(plan.member_names), len(view.periods)))
-    busy = np.zeros_like(offered)
-    begun, ended, member = view.hours_of_tasks
-    for m in range(len(plan.member_names)):
-        x, y = _nodes(plan, m)
-        offered[m] = np.diff(np.interp(np.minimum(edges, plan.members.leaves[m]), x, y))
-        at_edge = np.interp(edges, x, y)
-        mine = member == m
-        _, period, done = _pieces(at_edge, begun[mine], ended[mine])
-        busy[m] = np.bincount(period, done, len(view.periods))
-    return busy, offered
-
-
-def _pieces(edges: Floats, since: Floats, until: Floats) -> tuple[Ints, Ints, Floats]:
-    """Stretches cut at the edges of periods: of each piece the row of its stretch, its period and its length."""
-    first = np.maximum(np.searchsorted(edges, since, side="right") - 1, 0)
-    after = np.minimum(np.searchsorted(edges, until, side="left"), len(edges) - 1)
-    counts = np.maximum(after - first, 0)
-    row = np.repeat(np.arange(len(since)), counts)
-    period = first[row] + np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
-    return row, period, np.minimum(until[row], edges[period + 1]) - np.maximum(since[row], edges[period])
-
-
-def _nodes(plan: Plan, member: int) -> tuple[Floats, Floats]:
-    """The nodes of a member's map from clock time to hours of work."""
-    m = plan.members.work_map[member]
-    part = slice(plan.maps.start[m], plan.maps.start[m] + plan.maps.size[m])
-    return plan.maps.x[part], plan.maps.y[part]
+    return view.cut.sums(view.totals.cubes.busy), view.cut.sums(view.totals.offered)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def view_of(records: Records, plan: Plan, unit: str = "quarter", by: str | None = None) -> View:
-    """The records of one replication, cut. `by` is one of `GROUPINGS` or an attribute of categories."""
-    names, codes = groups_of(records, plan, by)
-    cut = periods(plan.start, plan.warm_up, plan.days, unit, plan.fiscal_year_ends)
-    return View(records, plan, cut, names, codes, by)
+@dataclass(frozen=True)
+class Tallied:
+    """One replication, added up: for everyone and, where asked, by group."""
+
+    totals: Totals
+    cut: Cut
+    groups: tuple[str, ...] = ()
+    by: str | None = None
+
+    def view(self, *, grouped: bool = False) -> View:
+        """For everyone, or by group."""
+        return View(self.totals, self.cut, self.groups if grouped else ("",), self.by if grouped else None)
 
 
-def groups_of(records: Records, plan: Plan, by: str | None) -> tuple[tuple[str, ...], Ints]:
-    """The names of the groups, and the group of each prospect. Raises InputError where there is no such grouping."""
-    people = records.prospects
+def tallied(loads: Iterable[Records], plan: Plan, units: tuple[str, ...], by: str | None = None) -> Tallied:
+    """The loads of one replication, added up. `by` is one of `GROUPINGS` or an attribute of categories.
+
+    A load is let go when it is added, unless the grouping is one of those that only the end tells: then all are kept
+    until the last has come. Raises InputError where there is no such unit or grouping.
+    """
+    periods = cut(plan.start, plan.warm_up, plan.days, units, plan.fiscal_year_ends)
+    tally = Tally(plan, periods.edges, grouped=by is not None, by_source=by == "source")
+    for load in [joined(list(loads))] if by in AT_LAST else loads:
+        tally.add(load, None if by is None else groups_of(load, plan, by))
     if by is None:
-        return ("",), np.zeros(len(people.key), dtype=np.int64)
+        return Tallied(tally.finish(), periods)
+    names = names_of(plan, by)
+    totals = tally.finish(max(len(names), 1))
+    return Tallied(totals, periods, names or tuple(map(str, range(tally.groups))), by)
+
+
+@dataclass(frozen=True)
+class WholeView(View):
+    """The view of a replication whose records are all there."""
+
+    records: Records = field(kw_only=True)
+
+    @property
+    def won(self) -> Flags:
+        """By move: whether someone becomes a customer by it."""
+        return ways_of(self.records, self.plan).won
+
+    @property
+    def lost(self) -> Flags:
+        """By move: whether an open deal ends by it without a win."""
+        return ways_of(self.records, self.plan).lost
+
+
+def ways_of(records: Records, plan: Plan) -> Ways:
+    """The moves of a replication, one by one."""
+    return Ways(plan, records.moves.origin, records.moves.goal, records.moves.cause)
+
+
+def view_of(records: Records, plan: Plan, unit: str = "quarter", by: str | None = None) -> WholeView:
+    """The records of one replication, cut. `by` is one of `GROUPINGS` or an attribute of categories."""
+    view = tallied([records], plan, (unit,), by).view(grouped=by is not None)
+    return WholeView(view.totals, view.cut, view.groups, view.by, records=records)
+
+
+def names_of(plan: Plan, by: str) -> tuple[str, ...]:
+    """The names of the groups; none for generations, whose number only the end tells.
+
+    Raises InputError where there is no such grouping.
+    """
+    fixed = {"source": plan.source_names, "generation": (), "member": ("nobody", *plan.member_names)}
+    fixed |= {"outcome": plan.place_names}
+    known = {n: levels for n, levels in zip(plan.attribute_names, plan.attribute_levels, strict=True) if levels}
+    if by not in fixed and by not in known:
+        raise InputError(not_among(by, "grouping", [*GROUPINGS, *known]))
+    return fixed[by] if by in fixed else known[by]
+
+
+def groups_of(records: Records, plan: Plan, by: str) -> Ints:
+    """The group of each prospect. Raises InputError where there is no such grouping."""
+    names_of(plan, by)
+    people = records.prospects
     if by == "source":
-        return plan.source_names, people.source
+        return people.source
     if by == "generation":
-        top = int(people.generation.max(initial=0))
-        return tuple(str(g) for g in range(top + 1)), people.generation
-    if by == "member":
-        last = np.full(len(people.key), NOWHERE, dtype=np.int64)
-        last[records.moves.prospect] = records.moves.member  # the last move of each prospect stays
-        return ("nobody", *plan.member_names), last + 1
-    if by == "outcome":
-        end = np.zeros(len(people.key), dtype=np.int64)
-        end[records.moves.prospect] = records.moves.goal  # the last move of each prospect stays
-        return plan.place_names, end
-    if by in plan.attribute_names and plan.attribute_levels[plan.attribute_names.index(by)] is not None:
-        k = plan.attribute_names.index(by)
-        return plan.attribute_levels[k] or (), people.attributes[:, k].astype(np.int64)
-    known = [n for n, levels in zip(plan.attribute_names, plan.attribute_levels, strict=True) if levels]
-    raise InputError(not_among(by, "grouping", [*GROUPINGS, *known]))
+        return people.generation
+    if by in AT_LAST:
+        last = np.full(len(people.key), NOWHERE if by == "member" else 0, dtype=np.int64)
+        # of several moves of one prospect the last stays
+        last[records.moves.prospect] = records.moves.member if by == "member" else records.moves.goal
+        return last + 1 if by == "member" else last
+    return people.attributes[:, plan.attribute_names.index(by)].astype(np.int64)
 
 
 def measure(
@@ -470,40 +449,10 @@ def measured(view: View, metrics: Iterable[str] | None = None) -> dict[str, Floa
 def funnel(records: Records, plan: Plan) -> pd.DataFrame:
     """One row a stage: who entered after the warm-up, what became of them, and how long they took and waited.
 
-    Columns: stage, entered, forward, lost, reneged, still_there (counts), conversion (forward / entered), mean_days (of
-    those who have left), mean_wait_hours (for a seller).
+    Columns: stage, entered, forward, lost, reneged, given_up, still_there (counts), conversion (forward / entered),
+    mean_days (of those who have left), mean_wait_hours (for a seller).
     """
-    import pandas as pd
-
-    moves = records.moves
-    order = np.lexsort((np.arange(len(moves.time)), moves.prospect))
-    person, time, goal, cause = (column[order] for column in (moves.prospect, moves.time, moves.goal, moves.cause))
-    same = np.append(person[1:] == person[:-1], False)
-    next_goal = np.where(same, np.append(goal[1:], 0), NOWHERE)
-    next_cause = np.where(same, np.append(cause[1:], 0), NOWHERE)
-    stayed = np.append(time[1:], 0.0) - time
-    rows = []
-    for s in range(plan.n_stages):
-        here = (goal == s) & (time >= plan.warm_up) & (cause != OPENED)
-        gone = here & (next_goal != NOWHERE)
-        onward = gone & (next_goal > s) & (next_goal < plan.n_stages)
-        tasks = (records.tasks.stage == s) & (records.tasks.outcome == SERVED) & (records.tasks.asked >= plan.warm_up)
-        waits = (records.tasks.begun - records.tasks.asked)[tasks] * 24
-        rows.append(
-            {
-                "stage": plan.place_names[s],
-                "entered": int(here.sum()),
-                "forward": int(onward.sum()),
-                "lost": int((gone & (next_goal >= plan.n_stages)).sum()),
-                "reneged": int((gone & (next_cause == RENEGED)).sum()),
-                "given_up": int((gone & (next_cause == LIMITED)).sum()),
-                "still_there": int((here & (next_goal == NOWHERE)).sum()),
-                "conversion": onward.sum() / here.sum() if here.any() else np.nan,
-                "mean_days": stayed[gone].mean() if gone.any() else np.nan,
-                "mean_wait_hours": waits.mean() if len(waits) else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+    return funnel_table(plan.place_names[: plan.n_stages], funnel_of(tallied([records], plan, ("all",)).totals))
 
 
 def queues(records: Records, plan: Plan) -> pd.DataFrame:
@@ -512,34 +461,74 @@ def queues(records: Records, plan: Plan) -> pd.DataFrame:
     Columns: team, utilisation, tasks (asked for), waited (share of the served who waited at all), mean_wait (days, of
     the served), queue_length (mean over time), reneged (share of those asked for who gave up).
     """
+    return queues_table(plan.team_names, queues_of(tallied([records], plan, ("all",)).totals))
+
+
+FUNNEL = (
+    "entered", "forward", "lost", "reneged", "given_up", "still_there", "conversion", "mean_days", "mean_wait_hours",
+)  # fmt: skip
+QUEUES = ("utilisation", "tasks", "waited", "mean_wait", "queue_length", "reneged")
+
+
+def funnel_of(totals: Totals) -> Floats:
+    """The figures of `funnel`: (stages, columns of `FUNNEL`)."""
+    cubes, stages = totals.cubes, totals.plan.n_stages
+    by_goal, by_cause = cubes.fates.sum(axis=2), cubes.fates.sum(axis=1)
+    gone = by_goal.sum(axis=1)
+    forward = np.triu(by_goal[:, :stages], 1).sum(axis=1)
+    served, waited = cubes.asked[:, 1:, SERVED].sum(axis=0), cubes.waited[:, 1:].sum(axis=0)
+    columns = {
+        "entered": cubes.came,
+        "forward": forward,
+        "lost": by_goal[:, stages:].sum(axis=1),
+        "reneged": by_cause[:, RENEGED],
+        "given_up": by_cause[:, LIMITED],
+        "still_there": cubes.came - gone,
+        "conversion": _share(forward, cubes.came),
+        "mean_days": _share(cubes.days, gone),
+        "mean_wait_hours": _share(waited * 24, served),
+    }
+    return np.stack([columns[name] for name in FUNNEL], axis=1)
+
+
+def queues_of(totals: Totals) -> Floats:
+    """The figures of `queues`: (teams, columns of `QUEUES`)."""
+    cubes, plan = totals.cubes, totals.plan
+    teams = list(pairwise(plan.teams.member_start.tolist()))
+    busy, offered = (
+        np.array([hours[first:after, 1:-1].sum() for first, after in teams]) for hours in (cubes.busy, totals.offered)
+    )
+    asked = cubes.asked[:, 1:].sum(axis=1)
+    columns = {
+        "utilisation": _share(busy, offered),
+        "tasks": asked.sum(axis=1),
+        "waited": _share(cubes.delayed[:, 1:].sum(axis=1), asked[:, SERVED]),
+        "mean_wait": _share(cubes.waited[:, 1:].sum(axis=1), asked[:, SERVED]),
+        "queue_length": cubes.queued / (plan.days - plan.warm_up),
+        "reneged": _share(asked[:, GAVE_UP], asked.sum(axis=1)),
+    }
+    return np.stack([columns[name] for name in QUEUES], axis=1)
+
+
+def funnel_table(stages: Sequence[str], figures: Floats) -> pd.DataFrame:
+    """The table of `funnel` from its figures, of one replication or of several: (stages, columns) last."""
+    return _table("stage", stages, FUNNEL, figures, FUNNEL[: FUNNEL.index("conversion")])
+
+
+def queues_table(teams: Sequence[str], figures: Floats) -> pd.DataFrame:
+    """The table of `queues` from its figures, of one replication or of several: (teams, columns) last."""
+    return _table("team", teams, QUEUES, figures, ("tasks",))
+
+
+def _table(
+    label: str, names: Sequence[str], columns: Sequence[str], figures: Floats, counts: Sequence[str]
+) -> pd.DataFrame:
     import pandas as pd
 
-    view = view_of(records, plan, "all")
-    busy, offered = work_hours(view)
-    tasks, span = records.tasks, plan.days - plan.warm_up
-    rows = []
-    for t, name in enumerate(plan.team_names):
-        members = slice(plan.teams.member_start[t], plan.teams.member_start[t + 1])
-        mine = (tasks.team == t) & (tasks.prospect >= 0)
-        until = np.where(np.isnan(tasks.begun), np.where(np.isnan(tasks.left), plan.days, tasks.left), tasks.begun)
-        waiting = np.maximum(0.0, np.minimum(until, plan.days) - np.maximum(tasks.asked, plan.warm_up))[mine]
-        counted = mine & (tasks.asked >= plan.warm_up)
-        served = counted & (tasks.outcome == SERVED)
-        waits = (tasks.begun - tasks.asked)[served]
-        rows.append(
-            {
-                "team": name,
-                "utilisation": float(busy[members].sum() / offered[members].sum())
-                if offered[members].sum()
-                else np.nan,
-                "tasks": int(counted.sum()),
-                "waited": float((waits > 1e-9).mean()) if len(waits) else np.nan,
-                "mean_wait": float(waits.mean()) if len(waits) else np.nan,
-                "queue_length": float(waiting.sum() / span),
-                "reneged": float((tasks.outcome[counted] == GAVE_UP).mean()) if counted.any() else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+    flat = figures.reshape(-1, len(columns))
+    found = {c: flat[:, k].astype(np.int64) if c in counts else flat[:, k] for k, c in enumerate(columns)}
+    times = len(flat) // max(len(names), 1)
+    return pd.DataFrame({label: np.array([*names] * times, dtype=object), **found})
 
 
 def time_in_system(records: Records, plan: Plan) -> float:

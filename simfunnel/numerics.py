@@ -40,7 +40,7 @@ def cache_folder() -> Path:
     edited, not that of a function which it calls.
     """
     package = Path(__file__).parent
-    sources = (Path(__file__), package / "engines" / "kernel.py")
+    sources = (Path(__file__), package / "engines" / "kernel.py", package / "tally.py")
     digest = blake2b(b"".join(source.read_bytes() for source in sources), digest_size=6).hexdigest()
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     for base in (package / "__pycache__", Path.home() / ".cache", Path(tempfile.gettempdir()) / f"simfunnel-{user}"):

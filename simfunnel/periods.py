@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +31,46 @@ class Periods:
         """The period of each time; -1 before the first."""
         found = np.searchsorted(self.edges, times, side="right") - 1
         return np.minimum(found, len(self) - 1)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The periods of several units of one run, and the elementary intervals between the edges of all of them.
+
+    So a sum by period of any unit is a sum over intervals.
+    """
+
+    units: tuple[Periods, ...]
+    edges: Floats
+    _parts: Ints  # of each period, unit by unit: its first interval's column in a cube, and the one after its last
+
+    def __len__(self) -> int:
+        return sum(len(unit) for unit in self.units)
+
+    def sums(self, by_interval: Floats) -> Floats:
+        """Sums by period, unit by unit, of (groups, columns); a column before all intervals, and one after them."""
+        found: Floats = np.add.reduceat(by_interval, self._parts, axis=1)[:, ::2]
+        return found
+
+    def ends(self, by_interval: Floats) -> Floats:
+        """What stands at each period's end, unit by unit, of (groups, columns)."""
+        found: Floats = by_interval[:, self._parts[1::2] - 1]
+        return found
+
+    def by_unit(self, by_period: Floats) -> dict[str, Floats]:
+        """An array whose last axis holds the periods of all units, as one for each unit."""
+        bounds = np.cumsum([len(unit) for unit in self.units])[:-1]
+        return {unit.unit: part for unit, part in zip(self.units, np.split(by_period, bounds, axis=-1), strict=True)}
+
+
+@lru_cache(maxsize=64)
+def cut(start: date, first: float, last: float, units: tuple[str, ...], fiscal_year_ends: int = 12) -> Cut:
+    """The periods of these units, as `periods` makes them."""
+    made = tuple(periods(start, first, last, unit, fiscal_year_ends) for unit in units)
+    edges = np.unique(np.concatenate([unit.edges for unit in made]))
+    at = [np.searchsorted(edges, unit.edges) + 1 for unit in made]
+    parts = np.concatenate([np.stack([columns[:-1], columns[1:]], axis=1).reshape(-1) for columns in at])
+    return Cut(made, edges, parts)
 
 
 def periods(start: date, first: float, last: float, unit: str, fiscal_year_ends: int = 12) -> Periods:

@@ -5,20 +5,22 @@ Replication k depends on the scenario, the seed and k alone: asking for more, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simfunnel import kpis
-from simfunnel.engines.records import CAUSES, OPENED, Records
+from simfunnel.engines.records import CAUSES, OPENED, Records, joined
 from simfunnel.errors import InputError, RunError, not_among
-from simfunnel.numerics import Floats
-from simfunnel.periods import periods
+from simfunnel.numerics import Floats, Ints
+from simfunnel.periods import cut
 from simfunnel.plan import NOWHERE, Plan, Uncertainty, compile_plan
 from simfunnel.randomness import MAX_SEED
-from simfunnel.scenario import Scenario
+from simfunnel.scenario import Scenario, from_tree
 from simfunnel.scenario.spec import PluginSpec, ScenarioSpec
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ ENGINES = ("compiled", "simpy")
 """The engines there are; `auto` takes the first that can run the scenario: rules in Python need SimPy."""
 ATTEMPTS = 4
 """How often a batch is tried whose workers are killed."""
+Columns = dict[str, NDArray[Any]]
 Progress = Callable[[int, int], None]
 """Told after each replication how many are done, of how many."""
 
@@ -50,16 +53,22 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One replication, measured. Arrays of metrics are (metrics, groups, periods), by unit of period."""
+    """One replication, measured, as arrays alone; tables are made of many at once (`gather`)."""
 
     number: int
-    metrics: dict[str, Floats]
-    grouped: dict[str, Floats]
+    metrics: Floats
+    """(metrics, periods of all `UNITS`, one unit after the other)."""
+    grouped: Floats
+    """(metrics, groups, periods); empty where no groups were asked for."""
     groups: tuple[str, ...]
-    funnel: pd.DataFrame
-    queues: pd.DataFrame
-    log: pd.DataFrame | None
-    deals: pd.DataFrame | None
+    funnel: Floats
+    """(stages, columns of `kpis.FUNNEL`)."""
+    queues: Floats
+    """(teams, columns of `kpis.QUEUES`)."""
+    log: Columns | None
+    """As `moves_log` has it."""
+    deals: Columns | None
+    """As `deal_ends` has it."""
     events: int
 
 
@@ -101,6 +110,24 @@ def simulate(plan: Plan, seed: int, replication: int, engine: str) -> Records:
     from simfunnel.engines import compiled
 
     return compiled.run(plan, seed, replication)
+
+
+def loads(plan: Plan, seed: int, replication: int, engine: str) -> Iterator[Records]:
+    """The same, its rows handed over as they come; memory then follows the open prospects."""
+    if engine == "simpy":
+        yield simulate(plan, seed, replication, engine)
+        return
+    from simfunnel.engines import compiled
+
+    yield from compiled.chunks(plan, seed, replication)
+
+
+@cache
+def warm_up(engine: str = "compiled") -> None:
+    """Compile all that is compiled, or load it from disk, by a replication of almost nothing."""
+    stages = {"lead": {"cost_per_day": 1, "exits": {"lost": {}}}}
+    tree = {"name": "warm-up", "start": "2026-01-01", "horizon": "1 day", "sources": {"none": {}}, "stages": stages}
+    _replication(_Planner(from_tree(tree), 0), 0, Request(engine=engine))
 
 
 def records_of(
@@ -158,10 +185,7 @@ def batches(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    if request.engine == "compiled":
-        from simfunnel.engines import compiled
-
-        compiled.warm_up()  # once here, so that the workers find it done
+    warm_up(request.engine)  # once here, so that the workers find it done
     for attempt in range(1, ATTEMPTS + 1):
         jobs = (delayed(_batch)(k, scenario, seed, batch, request) for k, batch in list(todo.items()))
         try:
@@ -212,27 +236,22 @@ def _until_an_error(batch: list[Outcome], error: RunError | None) -> Iterator[li
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
     plan = planner.plan(number)
+    coming: Iterable[Records] = loads(plan, planner.seed, number, request.engine)
     try:
-        records = simulate(plan, planner.seed, number, request.engine)
+        whole = joined(list(coming)) if request.log or request.deals else None
+        tallied = kpis.tallied(coming if whole is None else [whole], plan, UNITS, request.by)
     except RunError as error:
         raise RunError(f"replication {number} stopped: {error}") from None
-    metrics = {unit: _stacked(kpis.view_of(records, plan, unit)) for unit in UNITS}
-    grouped: dict[str, Floats] = {}
-    groups: tuple[str, ...] = ()
-    if request.by is not None:
-        views = {unit: kpis.view_of(records, plan, unit, request.by) for unit in UNITS}
-        groups = views["all"].groups
-        grouped = {unit: _stacked(view) for unit, view in views.items()}
     return Outcome(
         number=number,
-        metrics=metrics,
-        grouped=grouped,
-        groups=groups,
-        funnel=kpis.funnel(records, plan),
-        queues=kpis.queues(records, plan),
-        log=moves_log(records, plan, number) if request.log else None,
-        deals=deal_ends(records, plan) if request.deals else None,
-        events=records.events,
+        metrics=_stacked(tallied.view())[:, 0],
+        grouped=_stacked(tallied.view(grouped=True)) if request.by else np.zeros((0, 0, 0)),
+        groups=tallied.groups,
+        funnel=kpis.funnel_of(tallied.totals),
+        queues=kpis.queues_of(tallied.totals),
+        log=moves_log(whole, plan) if whole and request.log else None,
+        deals=deal_ends(whole, plan) if whole and request.deals else None,
+        events=tallied.totals.events,
     )
 
 
@@ -240,35 +259,22 @@ def _stacked(view: kpis.View) -> Floats:
     return np.stack(list(kpis.measured(view).values()))
 
 
-def moves_log(records: Records, plan: Plan, number: int) -> pd.DataFrame:
-    """Every move of a replication: replication, time (days), prospect, from, to, cause, member, value."""
-    import pandas as pd
+def moves_log(records: Records, plan: Plan) -> Columns:
+    """Every move of a replication: time (days), prospect, origin, goal, cause, member, value; and the names of numbers.
 
+    The names are `places` and `members`, each with an empty one at the end, for -1.
+    """
     moves = records.moves
-    places = np.array([*plan.place_names, ""], dtype=object)
-    members = np.array([*plan.member_names, ""], dtype=object)
-    return pd.DataFrame(
-        {
-            "replication": number,
-            "time": moves.time,
-            "prospect": moves.prospect,
-            "from": places[moves.origin],
-            "to": places[moves.goal],
-            "cause": np.array(CAUSES, dtype=object)[moves.cause],
-            "member": members[moves.member],
-            "value": records.prospects.value[moves.prospect],
-        }
-    )
+    small = {name: getattr(moves, name).astype(np.int32) for name in ("prospect", "origin", "goal", "cause", "member")}
+    names = {"places": np.array([*plan.place_names, ""]), "members": np.array([*plan.member_names, ""])}
+    return {"time": moves.time, **small, "value": records.prospects.value[moves.prospect], **names}
 
 
-def deal_ends(records: Records, plan: Plan) -> pd.DataFrame:
+def deal_ends(records: Records, plan: Plan) -> Columns:
     """When each deal that was open at the start was won, and when it was lost (days, NaN: not yet), by deal row."""
-    import pandas as pd
-
-    view = kpis.view_of(records, plan, "all")
-    people, moves = records.prospects, records.moves
+    ways, people, moves = kpis.ways_of(records, plan), records.prospects, records.moves
     ends = {}
-    for what, which in (("won", view.won), ("lost", view.lost)):
+    for what, which in (("won", ways.won), ("lost", ways.lost)):
         times = np.full(len(plan.deal_names), np.nan)
         deal = people.deal[moves.prospect[which]]
         times[deal[deal != NOWHERE]] = moves.time[which][deal != NOWHERE]
@@ -276,7 +282,7 @@ def deal_ends(records: Records, plan: Plan) -> pd.DataFrame:
     started = people.deal[moves.prospect[moves.cause == OPENED]]
     value = np.full(len(plan.deal_names), np.nan)
     value[started] = people.value[moves.prospect[moves.cause == OPENED]]
-    return pd.DataFrame({"deal": plan.deal_names, **ends, "value": value})
+    return {"deal": np.array(plan.deal_names, dtype=str), **ends, "value": value}
 
 
 @dataclass(frozen=True)
@@ -303,8 +309,14 @@ class Runs:
         known = list(kpis.METRICS)
         if metric not in known:
             raise InputError(not_among(metric, "metric", known))
-        rows = self.kpis[(self.kpis.metric == metric) & (self.kpis.unit == unit)]
-        return rows.pivot(index="replication", columns="period", values="value")[list(dict.fromkeys(rows.period))]
+        rows = self.kpis.iloc[self._rows.get((metric, unit), [])]
+        table: pd.DataFrame = rows.pivot(index="replication", columns="period", values="value")
+        return table[list(dict.fromkeys(rows.period))]
+
+    @cached_property
+    def _rows(self) -> Mapping[Any, Any]:
+        """Where each metric in each unit stands in `kpis`: the search is as long as for one of them."""
+        return self.kpis.groupby(["metric", "unit"], sort=False).indices
 
     def summary(self, unit: str = "quarter", quantiles: Iterable[float] = QUANTILES) -> pd.DataFrame:
         """Mean, its 90% interval, standard deviation and quantiles over the replications, by metric and period."""
@@ -325,14 +337,16 @@ class Runs:
 
 def summarise(rows: pd.DataFrame, keys: list[str], quantiles: Iterable[float] = QUANTILES) -> pd.DataFrame:
     """Mean, 90% interval of the mean (Student), standard deviation and quantiles of `value`, in order of appearance."""
-    from scipy import stats
+    from scipy.special import stdtrit
 
     groups = rows.groupby(keys, sort=False, observed=True)["value"]
     table = groups.agg(mean="mean", sd="std", n="count")
-    half = stats.t.ppf(0.95, np.maximum(table["n"] - 1, 1)) * table["sd"] / np.sqrt(table["n"])
+    half = stdtrit(np.maximum(table["n"] - 1, 1), 0.95) * table["sd"] / np.sqrt(table["n"])
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
-    for q in quantiles:
-        table[f"{q:g}"] = groups.quantile(q)
+    wanted = list(quantiles)
+    found = groups.quantile(np.array(wanted)).unstack()
+    for q in wanted:
+        table[f"{q:g}"] = found[q]
     return table.reset_index()
 
 
@@ -409,31 +423,53 @@ def gather(scenario: Scenario, seed: int, done: list[Outcome]) -> Runs:
     """One table from many outcomes."""
     import pandas as pd
 
-    def joined(what: str) -> pd.DataFrame | None:
-        frames = [getattr(o, what) for o in done]
-        if frames[0] is None:
-            return None
-        numbers = [o.number for o in done]
-        joint: pd.DataFrame = pd.concat(frames, keys=numbers, names=["replication"]).reset_index(level=0)
-        return joint.loc[:, ~joint.columns.duplicated()].reset_index(drop=True)
-
-    queues, funnel = joined("queues"), joined("funnel")
-    assert funnel is not None
-    assert queues is not None
-    grouped = _long(scenario, done, grouped=True) if done[0].grouped else None
-    logs = pd.concat([o.log for o in done], ignore_index=True) if done[0].log is not None else None
+    spec, numbers = scenario.spec, [o.number for o in done]
+    funnel = kpis.funnel_table(tuple(spec.stages), np.stack([o.funnel for o in done]))
+    queues = kpis.queues_table(tuple(spec.teams), np.stack([o.queues for o in done]))
+    for table, rows in ((funnel, len(spec.stages)), (queues, len(spec.teams))):
+        table.insert(0, "replication", np.repeat(numbers, rows))
+    deals = None
+    if done[0].deals is not None:
+        found = [o.deals for o in done if o.deals is not None]
+        columns = {name: np.concatenate([deals[name] for deals in found]) for name in found[0]}
+        deals = pd.DataFrame({"replication": np.repeat(numbers, [len(d["deal"]) for d in found]), **columns})
     return Runs(
         scenario=scenario,
         seed=seed,
         replications=len(done),
         kpis=_long(scenario, done, grouped=False),
-        grouped=grouped,
+        grouped=_long(scenario, done, grouped=True) if done[0].grouped.size else None,
         funnel=funnel,
         queues=queues,
-        log=logs,
-        deals=joined("deals"),
+        log=None if done[0].log is None else _whole_log(done),
+        deals=deals,
         events=sum(o.events for o in done),
     )
+
+
+def _whole_log(done: list[Outcome]) -> pd.DataFrame:
+    """Every move of all outcomes: replication, time (days), prospect, from, to, cause, member, value."""
+    import pandas as pd
+
+    logs = {o.number: o.log for o in done if o.log is not None}
+    first = next(iter(logs.values()))
+    whole = {name: np.concatenate([log[name] for log in logs.values()]) for name in first if name not in _NAMES}
+    places, members, causes = (pd.array(list(n), dtype="str") for n in (first["places"], first["members"], CAUSES))
+    return pd.DataFrame(
+        {
+            "replication": np.repeat(list(logs), [len(log["time"]) for log in logs.values()]),
+            "time": whole["time"],
+            "prospect": whole["prospect"].astype(np.int64),
+            "from": places.take(whole["origin"]),
+            "to": places.take(whole["goal"]),
+            "cause": causes.take(whole["cause"]),
+            "member": members.take(whole["member"]),
+            "value": whole["value"],
+        }
+    )
+
+
+_NAMES = ("places", "members")
 
 
 def _long(scenario: Scenario, done: list[Outcome], *, grouped: bool) -> pd.DataFrame:
@@ -441,22 +477,25 @@ def _long(scenario: Scenario, done: list[Outcome], *, grouped: bool) -> pd.DataF
     import pandas as pd
 
     spec = scenario.spec
-    warm_up = spec.warm_up.days_from(spec.start)
-    parts = []
-    for unit in UNITS:
-        labels = periods(spec.start, warm_up, spec.days, unit, spec.fiscal_year_ends).labels
-        names = sorted({g for o in done for g in o.groups}, key=_first_seen(done)) if grouped else [""]
-        arrays = np.stack([_aligned(o, names, unit) if grouped else o.metrics[unit] for o in done])
-        shape = arrays.shape  # replications, metrics, groups, periods
-        index = pd.MultiIndex.from_product(
-            [[o.number for o in done], list(kpis.METRICS), names, labels],
-            names=["replication", "metric", "group", "period"],
-        )
-        frame = pd.DataFrame({"value": arrays.reshape(-1)}, index=index).reset_index()
-        frame.insert(2, "unit", unit)
-        parts.append(frame if grouped else frame.drop(columns="group"))
-        assert shape[3] == len(labels)
-    return pd.concat(parts, ignore_index=True)
+    periods = cut(spec.start, spec.warm_up.days_from(spec.start), spec.days, UNITS, spec.fiscal_year_ends)
+    groups = sorted({g for o in done for g in o.groups}, key=_first_seen(done)) if grouped else [""]
+    arrays = np.stack([_aligned(o, groups) if grouped else o.metrics[:, np.newaxis] for o in done])
+    labels = [label for unit in periods.units for label in unit.labels]
+    texts = {"metric": kpis.METRICS, "unit": UNITS, "group": groups, "period": labels}
+    names: dict[str, Any] = {"replication": np.array([o.number for o in done])}
+    names |= {name: pd.array(list(words), dtype="str") for name, words in texts.items()}
+    codes: dict[str, list[Ints]] = {name: [] for name in names}
+    begun, values = 0, periods.by_unit(arrays)
+    for k, of_unit in enumerate(values.values()):
+        shape = of_unit.shape
+        along = [np.arange(n).reshape([n if axis == a else 1 for a in range(4)]) for axis, n in enumerate(shape)]
+        axes = {"replication": along[0], "metric": along[1], "group": along[2], "period": along[3] + begun}
+        for name, code in {**axes, "unit": np.array(k)}.items():
+            codes[name].append(np.broadcast_to(code, shape).reshape(-1))
+        begun += shape[3]
+    columns = {name: names[name].take(np.concatenate(found)) for name, found in codes.items()}
+    table = pd.DataFrame({**columns, "value": np.concatenate([array.reshape(-1) for array in values.values()])})
+    return table if grouped else table.drop(columns="group")
 
 
 def _first_seen(done: list[Outcome]) -> Callable[[str], int]:
@@ -467,9 +506,9 @@ def _first_seen(done: list[Outcome]) -> Callable[[str], int]:
     return order.__getitem__
 
 
-def _aligned(outcome: Outcome, names: list[str], unit: str) -> Floats:
+def _aligned(outcome: Outcome, names: list[str]) -> Floats:
     """The grouped metrics of one outcome with the groups of all (a generation may be missing in one)."""
-    array = outcome.grouped[unit]
+    array = outcome.grouped
     out = np.zeros((array.shape[0], len(names), array.shape[2]))
     for k, group in enumerate(outcome.groups):
         out[:, names.index(group)] = array[:, k]

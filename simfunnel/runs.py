@@ -38,7 +38,7 @@ UNFINISHED = "unfinished"
 SUMMARY_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 LOG_COLUMNS = ("replication", "time", "prospect", "from", "to", "member", "value")
 # Those whose version may change a number or a picture.
-LIBRARIES = ("duckdb", "matplotlib", "numba", "numpy", "pandas", "scipy", "seaborn", "simpy")
+LIBRARIES = ("duckdb", "matplotlib", "numba", "numpy", "pandas", "scipy", "simpy")
 
 Writer = Callable[[Path], object]
 """Writes one file at the path that it is given (or, for a picture, beside it)."""
@@ -312,17 +312,31 @@ def write_text(path: Path | str, text: str) -> Path:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """A table as CSV: UTF-8, numbers to their last digit, nothing where there is no value."""
-    table.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    if {str(dtype) for dtype in table.dtypes} <= _PLAIN:  # the same text, four times as fast
+        columns = [f'"{name}"' for name in (str(name).replace('"', '""') for name in table.columns)]
+        texts = [str(dtype) == "str" for dtype in table.dtypes]
+        said = [f"nullif({c}, '') AS {c}" if text else c for c, text in zip(columns, texts, strict=True)]
+        _copy(table, path, ", ".join(said), "FORMAT csv, HEADER")
+    else:
+        table.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+
+_PLAIN = {"int64", "float64", "str"}
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """A table as Parquet, in its order."""
+    _copy(table, path, "*", "FORMAT parquet, COMPRESSION zstd")
+
+
+def _copy(table: pd.DataFrame, path: Path, columns: str, form: str) -> None:
+    """Write columns of a table by duckdb."""
     import duckdb
 
     quoted = str(path).replace("'", "''")
     with duckdb.connect(config={"threads": 1}) as connection:  # the same bytes whatever the machine's cores
         connection.register("this_table", table)
-        connection.execute(f"COPY this_table TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY (SELECT {columns} FROM this_table) TO '{quoted}' ({form})")
 
 
 def to_json(value: object) -> str:

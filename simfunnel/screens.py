@@ -88,10 +88,11 @@ def show_runs(runs: Runs, unit: str = "quarter") -> None:
     summary = runs.summary(unit)
     labels = list(dict.fromkeys(summary["period"]))
     rows = {(row["metric"], row["period"]): row for row in summary.to_dict("records")}
+    worth = metrics_worth_showing(runs)
     for first in range(0, len(labels), 4):
         part = labels[first : first + 4]
         table = Table("", *part)
-        for metric in metrics_worth_showing(runs):
+        for metric in worth:
             table.add_row(metric.replace("_", " "), *(_band(rows[metric, period], metric) for period in part))
         out.print(table)
     show_teams(runs)

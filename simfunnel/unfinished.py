@@ -127,54 +127,58 @@ def _listed(libraries: dict[str, str]) -> str:
 
 # --- outcomes as arrays -----------------------------------------------------------------------------------------------
 
-_TABLES = ("funnel", "queues", "log", "deals")
-
 
 def _packed(outcomes: Sequence[Outcome]) -> bytes:
-    arrays: dict[str, Any] = {}
-    for k, outcome in enumerate(outcomes):
+    """Outcomes as few arrays, for each array of a file takes its time: those of one name and type end to end."""
+    found: dict[str, list[Any]] = {}
+    for outcome in outcomes:
         for field in fields(outcome):
             value = getattr(outcome, field.name)
-            key = f"{k}/{field.name}"
-            if field.name in _TABLES:
-                if value is not None:
-                    arrays |= {f"{key}/{name}": _plain(value[name].to_numpy()) for name in value.columns}
-            elif isinstance(value, dict):
-                arrays |= {f"{key}/{name}": array for name, array in value.items()}
-            else:
-                arrays[key] = np.asarray(value, dtype=str) if field.name == "groups" else np.asarray(value)
+            inside = value if isinstance(value, dict) else {} if value is None else {"": value}
+            for name, array in inside.items():
+                found.setdefault(f"{field.name}/{name}", []).append(np.asarray(array))
+    arrays: dict[str, Any] = {}
+    for key, parts in found.items():
+        arrays[f"shapes/{key}"] = np.array([part.shape for part in parts], dtype=np.int64)
+        arrays[f"values/{key}"] = np.concatenate([part.reshape(-1) for part in parts])
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)
     return file.getvalue()
 
 
-def _plain(column: Any) -> Any:
-    return column.astype(str) if column.dtype.kind in "OTU" else column
-
-
 def _read(part: Path) -> list[Outcome]:
     """The outcomes of one file. Raises InputError where it is damaged."""
-    import pandas as pd
-
     try:
         with np.load(io.BytesIO(part.read_bytes()), allow_pickle=False) as arrays:
-            whole: dict[int, dict[str, dict[str, Any]]] = {}
+            found: dict[str, dict[str, list[Any]]] = {}
             for key in arrays.files:
-                number, name, *inner = key.split("/", 2)
-                whole.setdefault(int(number), {}).setdefault(name, {})[inner[0] if inner else ""] = arrays[key]
+                what, name, inner = key.split("/", 2)
+                if what == "values":
+                    shapes = arrays[f"shapes/{name}/{inner}"]
+                    bounds = np.cumsum(shapes.prod(axis=1, dtype=np.int64))[:-1]
+                    parts = np.split(arrays[key], bounds)
+                    found.setdefault(name, {})[inner] = [
+                        array.reshape(shape) for array, shape in zip(parts, shapes, strict=True)
+                    ]
+            return [_outcome(found, k) for k in range(len(found["number"][""]))]
     except Exception as error:
         raise InputError(f"{part} is damaged ({error}); delete it and resume again") from None
-    return [
-        Outcome(
-            number=int(found["number"][""]),
-            metrics=found["metrics"],
-            grouped=found.get("grouped", {}),
-            groups=tuple(str(group) for group in found["groups"][""]),
-            events=int(found["events"][""]),
-            **{name: pd.DataFrame(found[name]) if name in found else None for name in _TABLES},  # type: ignore[arg-type]
-        )
-        for found in whole.values()
-    ]
+
+
+def _outcome(found: dict[str, dict[str, list[Any]]], k: int) -> Outcome:
+    """The k-th outcome of a file."""
+    whole = {name: {inner: arrays[k] for inner, arrays in columns.items()} for name, columns in found.items()}
+    return Outcome(
+        number=int(whole["number"][""]),
+        metrics=whole["metrics"][""],
+        grouped=whole["grouped"][""],
+        groups=tuple(str(group) for group in whole["groups"][""]),
+        funnel=whole["funnel"][""],
+        queues=whole["queues"][""],
+        log=whole.get("log"),
+        deals=whole.get("deals"),
+        events=int(whole["events"][""]),
+    )
 
 
 def _write_text(text: str, path: Path) -> None:

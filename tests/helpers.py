@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 from simfunnel import replicate
-from simfunnel.engines.records import CAUSES, MONEY, Records
+from simfunnel.engines.records import CAUSES, MONEY, SERVED, Records
 from simfunnel.errors import RunError
 from simfunnel.known_answers import estimates
+from simfunnel.numerics import forward
 from simfunnel.plan import Plan
 from simfunnel.scenario import Scenario, from_tree
 
@@ -114,6 +115,19 @@ def money(records: Records, plan: Plan) -> list[tuple[float, str, float]]:
     rows = records.money
     kinds = _names(rows.kind, MONEY)
     return [(float(t), str(kind), float(amount)) for t, kind, amount in zip(rows.time, kinds, rows.amount, strict=True)]
+
+
+def hours_of_tasks(records: Records, plan: Plan) -> tuple[Any, Any]:
+    """Of each task that was served: its member's hours of work at its begin and its end (or the horizon)."""
+    rows = records.tasks
+    served = rows.outcome == SERVED
+    maps = plan.members.work_map[rows.member[served]]
+    ended = np.minimum(rows.ended[served], plan.days)
+    begun, ended = (
+        np.array([forward(plan.maps, m, t) for m, t in zip(maps, times, strict=True)])
+        for times in (rows.begun[served], ended)
+    )
+    return begun, ended
 
 
 Life = tuple[tuple[float, str, str], ...]

@@ -127,7 +127,7 @@ def test_nothing_happened_at_all():
 def test_an_unknown_grouping_is_refused(measured, what, words):
     _, records, plan = measured
     with pytest.raises(InputError, match=words):
-        kpis.groups_of(records, plan, what)
+        kpis.view_of(records, plan, "all", what)
 
 
 def test_a_summary_has_students_interval_and_quantiles():

@@ -22,6 +22,7 @@ LAYERS = (
     "units",
     "numerics",
     "randomness",
+    "families",
     "distributions",
     "calendars",
     # a scenario and what comes of running it
@@ -30,6 +31,7 @@ LAYERS = (
     "engines",
     "periods",
     "expectation",
+    "tally",
     "kpis",
     "formatting",
     "describing",
@@ -67,7 +69,7 @@ CONFINED = {
     "numba": (2, "*.py"),
 }
 
-HEAVY = {"matplotlib", "numba", "pandas", "scipy", "seaborn", "statsmodels"}  # 1 to 2 s each to import
+HEAVY = {"matplotlib", "numba", "pandas", "scipy", "statsmodels"}  # 1 to 2 s each to import
 
 
 class Module(NamedTuple):

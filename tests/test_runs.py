@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,20 @@ def test_awkward_names_of_folders(tmp_path: Path) -> None:
     assert folders.read_table(where, "t")["name"].tolist() == ["a", "it's"]
 
 
+def test_csv_is_as_pandas_writes_it_whoever_writes_it(tmp_path: Path) -> None:
+    """Plain tables are written by duckdb, the others by pandas: numbers to the last digit, nothing for no value."""
+    rng = np.random.default_rng(1)
+    odd = [0.0, -0.0, 1e15, 1e16, 1e22, 1e23, 1e-4, 1e-5, 0.1, np.nan, np.inf, -np.inf, 5e-324, 2.0**53 + 2, 1.0, 2.5]
+    value = np.concatenate([odd, rng.normal(size=4000) * 10.0 ** rng.integers(-300, 300, 4000)])
+    names = ["a", "it's", 'a "quote"', "a, comma", "", " ", "NULL", "nan", "1.0", "two\nlines", "試し", "é;", "-", "\\"]
+    text = (names * len(value))[: len(value)]
+    plain = pd.DataFrame({'a "b", c': np.arange(len(value)), "text": text, "value": value})
+    for table in (plain, plain.assign(day=date(2026, 1, 5)), plain.iloc[:0]):
+        folders.write_csv(table, tmp_path / "ours.csv")
+        table.to_csv(tmp_path / "theirs.csv", index=False, lineterminator="\n")
+        assert (tmp_path / "ours.csv").read_bytes() == (tmp_path / "theirs.csv").read_bytes()
+
+
 def a_file(tmp_path: Path) -> Path:
     (tmp_path / "x").write_text("mine")
     return tmp_path / "x"
@@ -357,6 +372,7 @@ def test_fault_in_our_own_code_is_not_blamed_on_the_disk(tmp_path: Path) -> None
 def test_disk_that_is_truly_full_is_told_and_leaves_nothing(tmp_path: Path, kind: str) -> None:
     code = f"""
 import resource, signal, sys
+from datetime import date
 from pathlib import Path
 import numpy as np, pandas as pd
 from simfunnel import runs

@@ -15,7 +15,7 @@ from simfunnel.backtesting.replay import METHODS, OURS, Fitter, Fitting, Replay,
 from simfunnel.calibration import TABLE, Calibration
 from simfunnel.crm.importing import Export, read_export
 from simfunnel.errors import InputError, RunError
-from simfunnel.replicate import Progress
+from simfunnel.replicate import Progress, warm_up
 from simfunnel.runs import check_folder, plain, version, write_tables_and_pictures
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ def _replays(plan: _Plan, dates: Sequence[date], workers: int) -> Iterator[Repla
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    from simfunnel.engines import compiled
-
-    compiled.warm_up()  # once here, so that the workers find it done
+    warm_up()  # once here, so that the workers find it done
     jobs = (delayed(replay)(*plan.arguments(day)) for day in dates)
     try:
         yield from Parallel(n_jobs=min(workers, len(dates)), return_as="generator_unordered")(jobs)

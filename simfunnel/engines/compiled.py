@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
 from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
-from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
+from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks, joined
 from simfunnel.errors import RunError
 from simfunnel.numerics import CACHE, Floats, Ints, rows_of
-from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan, compile_plan
+from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
-from simfunnel.scenario.spec import ScenarioSpec
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
 CHUNK = 1 << 14  # rows of records that are taken away at once
@@ -85,14 +83,6 @@ def _fault(plan: Plan, why: int, at: int) -> RunError:
 def is_cold() -> bool:
     """Whether the engine has yet to be compiled on this machine."""
     return not any(Path(CACHE).rglob("kernel.advance*.nbi"))
-
-
-@cache
-def warm_up() -> None:
-    """Compile the engine, or load it compiled, by a replication of almost nothing."""
-    stages: dict[str, Any] = {"lead": {"exits": {"lost": {}}}}
-    tree = {"name": "warm-up", "start": "2026-01-01", "horizon": "1 day", "sources": {"none": {}}, "stages": stages}
-    run(compile_plan(ScenarioSpec.model_validate(tree)), 0, 0)
 
 
 # --- room -------------------------------------------------------------------------------------------------------------
@@ -210,22 +200,4 @@ def _taken(state: kernel.State) -> Records:
         Tasks(task[0], task[1], task[2], task[3], task[4], task[5], task[6], *times.copy()),
         MoneyRows(paid[0], amount[0], amount[1], amount[2], paid[1]),
         int(count[kernel.EVENTS]),
-    )
-
-
-def joined(parts: list[Records]) -> Records:
-    """One replication's records from its chunks."""
-
-    def whole(name: str) -> list[Any]:
-        tables = [vars(getattr(part, name)) for part in parts]
-        return [np.concatenate([table[column] for table in tables]) for column in tables[0]]
-
-    if len(parts) == 1:
-        return parts[0]
-    return Records(
-        Prospects(*whole("prospects")),
-        Moves(*whole("moves")),
-        Tasks(*whole("tasks")),
-        MoneyRows(*whole("money")),
-        parts[-1].events,
     )

@@ -6,6 +6,7 @@ Times are days since the start. Every result is a pure function of these columns
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,24 @@ class Records:
     tasks: Tasks
     money: MoneyRows
     events: int
+
+
+def joined(parts: list[Records]) -> Records:
+    """One replication's records from its chunks."""
+
+    def whole(name: str) -> list[Any]:
+        tables = [vars(getattr(part, name)) for part in parts]
+        return [np.concatenate([table[column] for table in tables]) for column in tables[0]]
+
+    if len(parts) == 1:
+        return parts[0]
+    return Records(
+        Prospects(*whole("prospects")),
+        Moves(*whole("moves")),
+        Tasks(*whole("tasks")),
+        MoneyRows(*whole("money")),
+        parts[-1].events,
+    )
 
 
 def columns(rows: list[tuple[float, ...]], types: str) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ import simfunnel as sf
 from simfunnel import replicate
 from simfunnel.cli import main
 from simfunnel.engines import compiled, kernel
+from simfunnel.engines.records import joined
 from simfunnel.errors import RunError
 from simfunnel.scenario import Scenario, load
 from tests import helpers
@@ -67,7 +68,7 @@ def test_chunks_make_no_difference(chunk: int, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(compiled, name, room)
     parts = list(compiled.chunks(plan, 1, 0))
     assert len(parts) > 3
-    helpers.assert_same(whole, compiled.joined(parts))
+    helpers.assert_same(whole, joined(parts))
 
 
 def test_memory_follows_the_open_prospects(monkeypatch: pytest.MonkeyPatch) -> None:

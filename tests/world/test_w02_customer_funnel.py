@@ -33,7 +33,7 @@ def seen(scenario: sf.Scenario) -> Seen:
         segment = np.array(plan.attribute_levels[0])[records.prospects.attributes[:, 0].astype(int)]
         people.append(pd.DataFrame({"segment": segment, "value": records.prospects.value}))
         served = records.tasks.outcome == SERVED
-        begun, ended, _ = kpis.view_of(records, plan, "all").hours_of_tasks
+        begun, ended = helpers.hours_of_tasks(records, plan)
         signed = np.zeros(len(segment), dtype=bool)
         signed[records.money.prospect] = True
         who = records.tasks.prospect[served]

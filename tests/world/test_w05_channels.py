@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
 from simfunnel.engines.records import SERVED
 from tests import helpers
 
@@ -25,7 +24,7 @@ def channels(scenario: sf.Scenario) -> pd.DataFrame:
     parts = []
     for k in range(N):
         records, plan = helpers.run(scenario, k)
-        begun, ended, _ = kpis.view_of(records, plan, "all").hours_of_tasks
+        begun, ended = helpers.hours_of_tasks(records, plan)
         tasks = records.tasks
         finding = tasks.prospect[tasks.outcome == SERVED] < 0
         done = np.maximum(0, ended - begun)[finding]

@@ -23,7 +23,7 @@ def figures(scenario: sf.Scenario, n: int = N) -> pd.DataFrame:
     for k in range(n):
         records, plan = helpers.run(scenario, k)
         view = kpis.view_of(records, plan, "all", "tier")
-        orders = view.moved(records.moves.goal == plan.place_names.index("customer"))
+        orders = view.moved(view.ways.goal == plan.place_names.index("customer"))
         found = {"wait": view.metric("wait"), "bookings": view.metric("bookings"), "orders": orders}
         rows.append({f"{tier} {name}": a[t, 0] for name, a in found.items() for t, tier in enumerate(view.groups)})
     return pd.DataFrame(rows)

@@ -1,0 +1,179 @@
+"""Sums over records: they agree with the plain definitions, however the records are cut into loads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simfunnel import kpis, replicate, tally
+from simfunnel.engines import compiled
+from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
+from simfunnel.periods import cut
+from simfunnel.plan import Plan
+from simfunnel.replicate import UNITS, Outcome, Request
+from simfunnel.scenario import Scenario, load
+from tests import helpers, strategies
+from tests.plain import Plain
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = ROOT / "scenarios/quickstart.yaml"
+GROUPINGS = (None, *kpis.GROUPINGS, "segment")
+
+
+def group_names(records: Records, plan: Plan, by: str | None) -> list[str] | None:
+    """The name of each prospect's group, found by looking at each."""
+    if by is None:
+        return None
+    people, moves = records.prospects, records.moves
+    names = []
+    for p in range(len(people.key)):
+        last = np.flatnonzero(moves.prospect == p)[-1]
+        names.append(
+            {
+                "source": plan.source_names[people.source[p]],
+                "generation": str(people.generation[p]),
+                "member": [*plan.member_names, "nobody"][moves.member[last]],
+                "outcome": plan.place_names[moves.goal[last]],
+                "segment": (plan.attribute_levels[0] or ())[int(people.attributes[p, 0])],
+            }[by]
+        )
+    return names
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(scenario=strategies.scenarios(everything=True), by=st.sampled_from(GROUPINGS), unit=st.sampled_from(UNITS))
+def test_every_metric_is_as_said_plainly(scenario: Scenario, by: str | None, unit: str) -> None:
+    try:
+        records, plan = replicate.records_of(scenario)
+    except replicate.RunError:
+        return
+    if len(records.moves.time) > 3000:
+        return
+    view = kpis.view_of(records, plan, unit, by)
+    plain = Plain(records, plan, unit, group_names(records, plan, by), by)
+    for g, name in enumerate(view.groups):
+        for k in range(len(view.periods)):
+            found = plain.metrics(name, k)
+            assert set(found) == set(kpis.METRICS)
+            for metric, value in found.items():
+                got = float(view.metric(metric)[g, k])
+                if kpis.METRICS[metric].unit == "prospects":
+                    assert got == value, metric
+                else:
+                    assert got == pytest.approx(value, rel=1e-9, abs=1e-6, nan_ok=True), metric
+
+
+# --- loads ------------------------------------------------------------------------------------------------------------
+
+
+def same_bytes(one: Outcome, other: Outcome) -> None:
+    """Two outcomes are the same, to the last bit."""
+    assert one.groups == other.groups
+    for name in ("metrics", "grouped", "funnel", "queues"):
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
+    for name in ("log", "deals"):
+        first, second = getattr(one, name), getattr(other, name)
+        for column in first or {}:
+            assert first[column].tobytes() == second[column].tobytes(), f"{name} {column}"
+
+
+@pytest.mark.parametrize("chunk", [64, 1000])
+@pytest.mark.parametrize("file", ["quickstart.yaml", "world/w19_credit_and_collection.yaml", "world/w05_channels.yaml"])
+def test_the_size_of_loads_changes_no_outcome(chunk: int, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = load(ROOT / "scenarios" / file)
+    attribute = [name for name, drawn in scenario.spec.attributes.items() if drawn.levels][:1]
+    asked = [Request(by=by) for by in (None, *kpis.GROUPINGS, *attribute)] + [Request(log=True, deals=True)]
+    planner = replicate._Planner(scenario, 1)
+    whole = [replicate._replication(planner, 0, request) for request in asked]
+    monkeypatch.setattr(compiled, "CHUNK", chunk)
+    parts = len(list(replicate.loads(planner.plan(0), 1, 0, "compiled")))
+    assert parts > 2
+    for request, outcome in zip(asked, whole, strict=True):
+        same_bytes(outcome, replicate._replication(planner, 0, request))
+
+
+def test_the_engine_changes_no_outcome() -> None:
+    planner = replicate._Planner(load(QUICKSTART), 1)
+    one, other = (
+        replicate._replication(planner, 3, Request(by="generation", log=True, deals=True, engine=engine))
+        for engine in replicate.ENGINES
+    )
+    same_bytes(one, other)
+
+
+def test_groups_change_nothing_for_everyone() -> None:
+    records, plan = replicate.records_of(load(QUICKSTART))
+    alone = kpis.tallied([records], plan, UNITS)
+    for by in GROUPINGS[1:]:
+        both = kpis.tallied([records], plan, UNITS, by)
+        for name, values in kpis.measured(both.view()).items():
+            assert values.tobytes() == alone.view().metric(name).tobytes(), (by, name)
+
+
+def test_hours_spent_on_finding_nobody_are_their_sources() -> None:
+    """A source whose visits have not found anyone yet has done hours all the same, and no prospect is in any group."""
+    worked = {"worked": {"team": "sellers", "effort": "2 h", "yields": 0}}
+    scenario = helpers.toy(
+        horizon="1 day",
+        sources={"none": {}, "doors": {"rate": "24 per day", **worked}},
+        teams={"sellers": {"size": 1}},
+    )
+    records, plan = helpers.run(scenario)
+    assert len(records.prospects.key) == 0
+    hours = kpis.view_of(records, plan, "all", "source").metric("hours")[:, 0]
+    assert hours[0] == 0
+    assert hours[1] == pytest.approx(kpis.view_of(records, plan, "all").metric("hours")[0, 0])
+    assert hours[1] > 10
+
+
+def test_the_loops_are_compiled_once() -> None:
+    """Another type of array would compile them again, for some seconds."""
+    for file in (QUICKSTART, ROOT / "scenarios/world/w05_channels.yaml"):
+        records, plan = helpers.run(load(file))
+        for by in (None, "source", "member"):
+            kpis.view_of(records, plan, "week", by)
+    for loop in (tally.add_people, tally.add_moves, tally.add_money, tally.add_tasks, tally.add_last_stays):
+        assert len(loop.signatures) <= 1, loop  # type: ignore[attr-defined]
+
+
+def test_little_is_kept_of_a_prospect() -> None:
+    """Memory follows the prospects that have come by some bytes each, and not their moves."""
+    records, plan = replicate.records_of(load(QUICKSTART))
+    edges = cut(plan.start, plan.warm_up, plan.days, UNITS, plan.fiscal_year_ends).edges
+    sums = tally.Tally(plan, edges)
+    sums.add(records)
+    assert sum(column.itemsize for column in sums.people) <= 32
+    assert len(sums.people.value) <= 1.25 * len(records.prospects.key)
+
+
+# --- kinds and edges --------------------------------------------------------------------------------------------------
+
+
+def test_kinds_are_numbered_as_they_come_and_told_in_order() -> None:
+    kinds = tally.Kinds((3, 5))
+    assert kinds.of(np.array([2, 0, 2]), np.array([4, 3, 4])).tolist() == [1, 0, 1]
+    assert kinds.of(np.array([0, 1, 2]), np.array([3, 0, 4])).tolist() == [0, 2, 1]
+    order, (first, second) = kinds.ordered()
+    assert order.tolist() == [0, 2, 1]
+    assert list(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 3), (1, 0), (2, 4)]
+
+
+@pytest.mark.parametrize(("t", "column"), [(-1, 0), (0, 1), (9.5, 1), (10, 2), (30, 2), (30.5, 3)])
+def test_a_time_at_an_edge_belongs_to_the_later_interval_but_at_the_very_end(t: float, column: int) -> None:
+    """A single move, without anything before or after it, found by the column in which it is counted."""
+    records, plan = replicate.records_of(helpers.toy())
+    one = Records(
+        Prospects(*(column[:1] for column in vars(records.prospects).values())),
+        Moves(*(column[:1] for column in vars(replace(records.moves, time=np.array([t, t]))).values())),
+        Tasks(*(column[:0] for column in vars(records.tasks).values())),
+        MoneyRows(*(column[:0] for column in vars(records.money).values())),
+        1,
+    )
+    sums = tally.Tally(plan, np.array([0.0, 10.0, 30.0]))
+    sums.add(one)
+    assert np.flatnonzero(sums.finish().cubes.moves.sum(axis=(0, 2))).tolist() == [column]
