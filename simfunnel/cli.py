@@ -322,6 +322,7 @@ def fit(
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
     currency: str | None = None,
     busy: str = "80%",
+    country: str = "",
     seed: int = 1,
     replace: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -336,6 +337,7 @@ def fit(
             {won: [Signed], lost: [Dead], order: [...]}, currencies {EUR: 1.1}, dates (day first), timezone, tables.
         currency: The currency of the values; the export's own, or USD where nothing tells it, unless said.
         busy: The share of the sellers' time that new deals are assumed to take (an export can't tell it).
+        country: Whose public holidays slow deals down, such as US or DE-BY; none unless said.
         seed: The seed of the intervals' resampling.
         replace: Overwrite the scenario file where it exists already.
     """
@@ -351,7 +353,8 @@ def fit(
     history = read_crm(*exports, mapping=map_, as_of=_day(as_of))
     print(history.quality.to_text())
     money = currency or history.currency or "USD"
-    model = fit_history(history, busy=float(middle(_read(read_chance, busy, "--busy"))), seed=seed, currency=money)
+    share = float(middle(_read(read_chance, busy, "--busy")))
+    model = fit_history(history, busy=share, seed=seed, currency=money, country=country)
     text = model.to_yaml()
     load_text(text, output.parent, str(output))
     write_text(output, text)

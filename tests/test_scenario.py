@@ -473,3 +473,9 @@ def test_the_stock_of_an_end_that_is_not_named() -> None:
         effects=[{"on": "lead", "time": "x2", "when": {"in lost": "over 5"}}],
     )
     assert compile_plan(scenario.spec).stocks.tolist() == [1]
+
+
+def test_what_stands_twice_in_a_tree_is_written_twice() -> None:
+    part = {"after": {"quantiles": {"0%": 1, "100%": 2}}}
+    tree = {"one": part, "other": part}
+    assert parse(dump(tree), "file").tree == tree

@@ -45,7 +45,7 @@ class Watched:
 
     `entry` and `end` are ages in days (entry -1 for a deal watched from its birth), `outcome` is how the span ended
     ('open' if the deal didn't end with it), `group` numbers deals that share luck, `deal` says whose span it is, and it
-    counts `weight` times.
+    counts `weight` times. `ends` are the ways to end.
     """
 
     entry: Floats
@@ -54,6 +54,7 @@ class Watched:
     group: NDArray[np.int64]
     deal: NDArray[np.int64]
     weight: Floats
+    ends: tuple[str, ...] = ENDS
 
     @classmethod
     def whole(cls, entry: Floats, end: Floats, outcome: NDArray[np.str_]) -> Watched:
@@ -107,7 +108,7 @@ class _Layout:
         self.by_end = np.argsort(watched.end, kind="stable")
         self.entered = np.searchsorted(watched.entry[self.by_entry], self.ages, "left")
         self.left = np.searchsorted(watched.end[self.by_end], self.ages, "left")
-        self.closings = {k: np.flatnonzero(watched.outcome == k) for k in ENDS}
+        self.closings = {k: np.flatnonzero(watched.outcome == k) for k in watched.ends}
         self.at = {k: np.searchsorted(self.ages, watched.end[rows]) for k, rows in self.closings.items()}
         plain = self._at_risk(np.ones(len(watched.end)))
         later = np.maximum.accumulate(plain[::-1])[::-1]
@@ -172,20 +173,27 @@ def _beyond(watched: Watched, curves: Curves) -> _Beyond:
     late = closed & (watched.end >= start)
     days = np.clip(np.minimum(watched.end, oldest) - np.maximum(watched.entry, start), 0, None).sum()
     rate = float(late.sum()) / max(float(days), 0.5)
-    counts = {k: float((late & (watched.outcome == k)).sum()) + 0.5 for k in ENDS}
+    counts = {k: float((late & (watched.outcome == k)).sum()) + 0.5 for k in watched.ends}
     total = sum(counts.values())
     past: Floats = np.clip(watched.end - np.maximum(watched.entry, oldest), 0, None)
     followed = len(np.unique(watched.deal[past > 0]))
     return _Beyond(oldest, float(past.sum()), rate, {k: c / total for k, c in counts.items()}, followed)
 
 
-def fit_durations(watched: Watched, *, whole_days: bool = True, seed: int = 1) -> Durations:
+def fit_durations(
+    watched: Watched,
+    *,
+    whole_days: bool = True,
+    seed: int = 1,
+    own_time: Mapping[str, Watched] | None = None,
+    draws: int = _DRAWS,
+) -> Durations:
     """Chances and times of each end, with central 90% intervals.
 
-    Intervals come from 400 draws: groups of deals weighted at random (a Bayesian bootstrap: exponential weights),
+    Intervals come from `draws` draws: groups of deals weighted at random (a Bayesian bootstrap: exponential weights),
     the rate of closing beyond the oldest one drawn, and a weak prior (a Dirichlet of total weight 2, every end
-    equally likely) added. `whole_days` spreads a closing on day d evenly from d - 0.5 to d + 0.5. Raises ValueError
-    for no deals.
+    equally likely) added. `whole_days` spreads a closing on day d evenly from d - 0.5 to d + 0.5. `own_time` has the
+    same deals with ages in the time of an end that runs at a pace of its own. Raises ValueError for no deals.
     """
     if not len(watched.end):
         raise ValueError("no deals")
@@ -197,33 +205,37 @@ def fit_durations(watched: Watched, *, whole_days: bool = True, seed: int = 1) -
     curves = layout.curves(watched.weight)
     beyond = _beyond(watched, curves)
     known = closings + beyond.followed
-    point = _shrunk(_completed(curves, beyond, beyond.expected), known, np.full(3, PRIOR_WEIGHT / 3))
+    ends, sorts = watched.ends, len(watched.ends) + 1
+    point = _shrunk(_completed(curves, beyond, beyond.expected), known, np.full(sorts, PRIOR_WEIGHT / sorts))
     chances: list[Floats] = []
-    medians: dict[str, list[float]] = {k: [] for k in ENDS}
+    medians: dict[str, list[float]] = {k: [] for k in ends}
     groups, member = np.unique(watched.group, return_inverse=True)
-    for _ in range(_DRAWS):
+    for _ in range(draws):
         weights = rng.standard_exponential(len(groups))[member]
         drawn = layout.curves(watched.weight * weights)
         rate = rng.standard_exponential() / (1 / beyond.late_rate + beyond.watched_days)
-        prior = rng.standard_gamma(PRIOR_WEIGHT / 3, 3)
+        prior = rng.standard_gamma(PRIOR_WEIGHT / sorts, sorts)
         chances.append(_shrunk(_completed(drawn, beyond, float(beyond.closing_share(rate))), known, prior))
-        for k in ENDS:
+        for k in ends:
             if drawn.chance(k) > 0:
                 medians[k].append(float(np.interp(0.5, drawn.ended[k] / drawn.chance(k), drawn.ages)))
-    draws = np.array(chances)
-    stretch = few_groups(len(groups)) if len(groups) < watched.deals else 1.0
+    drawn_chances = np.array(chances)
+    stretch = few_groups(len(groups)) if 1 < len(groups) < watched.deals else 1.0
     how = f"Aalen-Johansen with delayed entry; {len(groups):,} groups of deals reweighted"
     found = {
-        name: chance_estimate(float(point[i]), draws[:, i], how, watched.deals, stretch)
-        for i, name in enumerate((*ENDS, NEVER))
+        name: chance_estimate(float(point[i]), drawn_chances[:, i], how, watched.deals, stretch)
+        for i, name in enumerate((*ends, NEVER))
     }
     times = _times(watched, curves, beyond, whole_days=whole_days)
-    counts = {k: len(layout.closings[k]) for k in ENDS}
+    for k, own in (own_time or {}).items():
+        its_curves = _Layout(own).curves(own.weight)
+        times[k] = _time(own, its_curves, _beyond(own, its_curves), k, whole_days=whole_days)
+    counts = {k: len(layout.closings[k]) for k in ends}
     return Durations(
-        chances={k: found[k] for k in ENDS},
+        chances={k: found[k] for k in ends},
         never=found[NEVER],
         times=times,
-        medians={k: _median(times[k], medians[k], counts[k]) for k in ENDS},
+        medians={k: _median(times[k], medians[k], counts[k]) for k in ends},
         assumptions=_said(curves, beyond, counts),
     )
 
@@ -231,7 +243,7 @@ def fit_durations(watched: Watched, *, whole_days: bool = True, seed: int = 1) -
 def _completed(curves: Curves, beyond: _Beyond, closing: float) -> Floats:
     """Chances of won, lost and never, with a share of what is left after the oldest closing closing later."""
     extra = curves.never * closing
-    return np.array([*(curves.chance(k) + extra * beyond.shares[k] for k in ENDS), curves.never - extra])
+    return np.array([*(curves.chance(k) + extra * share for k, share in beyond.shares.items()), curves.never - extra])
 
 
 def _shrunk(chances: Floats, known: int, prior: Floats) -> Floats:
@@ -255,29 +267,31 @@ def _median(table: QuantileTable, draws: list[float], n: int) -> Estimate:
 
 def _times(watched: Watched, curves: Curves, beyond: _Beyond, *, whole_days: bool) -> dict[str, QuantileTable]:
     """The time of each end as a quantile table."""
+    return {k: _time(watched, curves, beyond, k, whole_days=whole_days) for k in watched.ends}
+
+
+def _time(watched: Watched, curves: Curves, beyond: _Beyond, k: str, *, whole_days: bool) -> QuantileTable:
+    """The time of one end as a quantile table."""
     half = 0.5 if whole_days else 0.0
-    masses = {k: np.diff(curves.ended[k], prepend=0.0) for k in ENDS}
+    masses = {end: np.diff(curves.ended[end], prepend=0.0) for end in watched.ends}
     pooled = np.asarray(sum(masses.values()))
     tail = beyond.expected * curves.never
     closed = np.log(np.maximum(watched.end[watched.outcome != "open"], 0.5))
-    tables = {}
-    for k in ENDS:
-        n = int((watched.outcome == k).sum())
-        mass = masses[k] / masses[k].sum() if masses[k].sum() > 0 else 0 * pooled
-        lean = max(0.0, 1 - n / FEW_CLOSINGS)
-        mass = mass * (1 - lean) + pooled / pooled.sum() * lean if pooled.sum() > 0 else pooled
-        parts = [_spread(curves.ages, mass, half)]
-        weights = [1.0]
-        if tail > _TAIL_MATTERS * (1 - curves.never):
-            later = beyond.oldest * (1 + (np.arange(10) + 0.5) / 10)
-            share = tail * beyond.shares[k] / max(curves.chance(k), 1e-9)
-            parts.append(_spread(later, np.full(10, 0.1), beyond.oldest / 20))
-            weights.append(min(share, 1.0))
-        if len(closed) < FEW_CLOSINGS:
-            parts.append(_lognormal(float(closed.mean()), max(float(closed.std()), _WIDE)))
-            weights.append(PRIOR_WEIGHT / len(closed))
-        tables[k] = quantile_table(*_mixed(parts, weights))
-    return tables
+    n = int((watched.outcome == k).sum())
+    mass = masses[k] / masses[k].sum() if masses[k].sum() > 0 else 0 * pooled
+    lean = max(0.0, 1 - n / FEW_CLOSINGS)
+    mass = mass * (1 - lean) + pooled / pooled.sum() * lean if pooled.sum() > 0 else pooled
+    parts = [_spread(curves.ages, mass, half)]
+    weights = [1.0]
+    if tail > _TAIL_MATTERS * (1 - curves.never):
+        later = beyond.oldest * (1 + (np.arange(10) + 0.5) / 10)
+        share = tail * beyond.shares[k] / max(curves.chance(k), 1e-9)
+        parts.append(_spread(later, np.full(10, 0.1), beyond.oldest / 20))
+        weights.append(min(share, 1.0))
+    if len(closed) < FEW_CLOSINGS:
+        parts.append(_lognormal(float(closed.mean()), max(float(closed.std()), _WIDE)))
+        weights.append(PRIOR_WEIGHT / len(closed))
+    return quantile_table(*_mixed(parts, weights))
 
 
 def _spread(ages: Floats, mass: Floats, half: float) -> tuple[Floats, Floats]:
@@ -346,11 +360,12 @@ def _said(curves: Curves, beyond: _Beyond, counts: dict[str, int]) -> tuple[str,
 
 def _nothing_closed(watched: Watched, rng: np.random.Generator) -> Durations:
     """Where no deal has closed: the prior alone, and times of about the oldest open age."""
+    ends, sorts = watched.ends, len(watched.ends) + 1
     oldest = max(float(watched.end.max()), 1.0)
     table = quantile_table(*_lognormal(np.log(oldest), _WIDE)[::-1])
-    draws = rng.dirichlet(np.full(3, PRIOR_WEIGHT / 3), 10_000)
+    draws = rng.dirichlet(np.full(sorts, PRIOR_WEIGHT / sorts), 10_000)
     how = "no deal has closed: a weak prior, every end equally likely"
-    found = [chance_estimate(1 / 3, draws[:, i], how, 0) for i in range(3)]
+    found = [chance_estimate(1 / sorts, draws[:, i], how, 0) for i in range(sorts)]
     median = Estimate(float(table.at(0.5)), float(table.at(0.05)), float(table.at(0.95)), how, 0)
     said = (
         f"no deal has closed, so the data say nothing of chances: won, lost and never are equally likely, within wide "
@@ -358,9 +373,9 @@ def _nothing_closed(watched: Watched, rng: np.random.Generator) -> Durations:
         "factor of 5. Replace these numbers by what you know",
     )
     return Durations(
-        chances=dict(zip(ENDS, found[:2], strict=True)),
-        never=found[2],
-        times=dict.fromkeys(ENDS, table),
-        medians=dict.fromkeys(ENDS, median),
+        chances=dict(zip(ends, found[:-1], strict=True)),
+        never=found[-1],
+        times=dict.fromkeys(ends, table),
+        medians=dict.fromkeys(ends, median),
         assumptions=said,
     )

@@ -41,6 +41,12 @@ def chance_estimate(value: float, draws: Floats, how: str, n: int, stretch: floa
     return Estimate(_expit(middle), _expit(middle - half), _expit(middle + half), how, n)
 
 
+def factor_estimate(log: float, error: float, how: str, n: int) -> Estimate:
+    """A factor from its logarithm and the standard error of that."""
+    low, value, high = (math.exp(log + z * error) for z in (-Z95, 0.0, Z95))
+    return Estimate(value, low, high, how, n)
+
+
 def few_groups(groups: int) -> float:
     """How much wider a 90% interval must be than exponential reweighting of so many groups makes it.
 

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simfunnel.calendars import public_holidays
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError
+from simfunnel.fitting import writing
 from simfunnel.fitting.arrivals import Arrivals, fit_arrivals
-from simfunnel.fitting.durations import Durations, fit_durations
-from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sensible
+from simfunnel.fitting.dependence import VALUE, Dependence, dependence_words, fit_dependence
+from simfunnel.fitting.drift import Drift, fit_drift
+from simfunnel.fitting.exits import Exits, fit_exits
+from simfunnel.fitting.exposure import KINDS, exposure
+from simfunnel.fitting.figures import Z95, Estimate, factor_estimate, percent
+from simfunnel.fitting.pace import Pace, fit_pace
 from simfunnel.fitting.values import OTHER, Values, fit_values
-from simfunnel.fitting.watching import daily_counts, watched
+from simfunnel.fitting.visits import Visits, pooled, visits_of
+from simfunnel.fitting.watching import daily_counts
+from simfunnel.fitting.writing import NEW, STAYS, TEAM, duration, goal_name
 from simfunnel.scenario.documents import dump
+from simfunnel.scenario.variants import merge
 
-WON, LOST, STAYS = "Won", "lost", "stays"
-NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
 SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
 HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
+_FISCAL_YEAR_ENDS = 12
 _STILL_HERE = timedelta(days=90)  # an owner with no open deal and none created within this has left
-_PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,41 @@ class Fitted:
         return text
 
 
-def fit(history: History, *, busy: float = 0.8, seed: int = 1, currency: str = "USD") -> Fitted:
+@dataclass(frozen=True)
+class _Found:
+    """All that was fitted."""
+
+    visits: Visits
+    exits: Exits
+    pace: Pace
+    drift: Drift
+    dependences: tuple[Dependence, ...]
+    arrivals: Arrivals
+    values: Values | None
+    members: list[str]
+    shares: dict[str, dict[str, tuple[int, int]]]
+    work: _Work | None
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Hours of work assumed for each deal in a stage, and the days off the clock that they take."""
+
+    stage: str
+    hours: float
+    days: float
+
+
+def fit(
+    history: History,
+    *,
+    busy: float = 0.8,
+    seed: int = 1,
+    currency: str = "USD",
+    country: str = "",
+    keep: Mapping[str, Any] | None = None,
+) -> Fitted:
     """Fit a scenario to a history of deals.
 
     Args:
@@ -63,59 +104,125 @@ def fit(history: History, *, busy: float = 0.8, seed: int = 1, currency: str = "
         busy: the share of their selling hours that the sellers are taken to be busy with new deals; sets the effort.
         seed: of the resampling behind the intervals.
         currency: of the values; an export doesn't say.
+        country: whose public holidays are kept, such as US or DE-BY; none unless said.
+        keep: parts of the scenario written by hand, such as {"teams": {"sellers": {"selling_time": "50%"}}}; they win
+            over what is fitted, and are marked in the file.
 
     Raises:
-        InputError: no deals, or `busy` is not between 0 and 1.
+        InputError: no deals, `busy` is not between 0 and 1, or the country is not known.
     """
     if history.deals.empty:
         raise InputError("no deals")
     if not 0 < busy < 1:
         raise InputError(f"busy is a share between 0 and 1, not {busy:g}")
-    followed, words = watched(history)
-    durations = fit_durations(followed, whole_days=history.whole_days, seed=seed)
-    arrivals = fit_arrivals(*daily_counts(history), seed=seed)
-    values = fit_values(history.deals[history.deals["outcome"] == "won"], history.attributes)
+    found = _find(history, busy, seed, _holidays(country, history))
+    tree = _tree(history, found, currency, country)
+    table = pd.DataFrame(_rows(found, busy), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
+    said = (*found.words, *_assumptions(history, found, busy, currency, country))
+    comments = _comments(found)
+    if keep:
+        tree, comments = _kept(tree, comments, keep)
+        said = (*said, f"written by hand, and kept: {', '.join(_places(keep))}")
+    return Fitted(tree, table, said, comments, _title(history))
+
+
+def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -> _Found:
+    """Fit everything."""
+    visits, words = pooled(visits_of(history))
+    table = exposure(visits)
+    pace = fit_pace(table, holidays, _FISCAL_YEAR_ENDS)
+    drift = fit_drift(table, pace)
+    exits = fit_exits(history, visits, pace, drift, seed=seed)
+    counts, weekday = daily_counts(history)
+    arrivals = fit_arrivals(counts, weekday, seed=seed, first_day=history.observed_from, holidays=holidays)
     members = _members(history)
-    effort = _effort(arrivals, len(members), busy)
-    shares = {name: _shares(history, name) for name in history.attributes}
-    tree = {
+    dependences = fit_dependence(history, visits, table, members)
+    deals = history.deals
+    of_all = any(d.attribute == VALUE for d in dependences)
+    values = fit_values(deals if of_all else deals[deals["outcome"] == "won"], history.attributes, of_all=of_all)
+    return _Found(
+        visits=visits,
+        exits=exits,
+        pace=pace,
+        drift=drift,
+        dependences=dependences,
+        arrivals=arrivals,
+        values=values,
+        members=members,
+        shares={name: _shares(history, name) for name in history.attributes},
+        work=_work(exits, arrivals, len(members), busy),
+        words=(*words, *exits.assumptions, *pace.assumptions, *drift.assumptions, *dependence_words(dependences)),
+    )
+
+
+def _tree(history: History, found: _Found, currency: str, country: str) -> dict[str, Any]:
+    """The scenario."""
+    start = history.as_of + timedelta(days=1)
+    work, members = found.work, found.members
+    works, delay = ({work.stage: work.hours}, {work.stage: work.days}) if work else ({}, {})
+    team = {TEAM: {"selling_time": percent(SELLING_TIME), "members": [{"name": name} for name in members]}}
+    effects = [
+        *writing.pace_effects(found.exits, found.pace),
+        *writing.odds_effects(found.dependences, alone=len(found.exits.stages) == 1, members=members),
+        *writing.arrival_effects(found.arrivals),
+        *writing.luck_effects(found.exits, found.drift, start),
+    ]
+    holidays = {"holidays": country} if country else {}
+    levels = {name: writing.shares(counts) for name, counts in found.shares.items()}
+    return {
         "name": f"Fitted from {history.name}",
-        "start": (history.as_of + timedelta(days=1)).isoformat(),
+        "start": start.isoformat(),
         "horizon": "2 quarters",
         "currency": currency,
         "fiscal_year_ends": "December",
-        "calendar": {"days": "Mon-Fri", "hours": "09:00-17:00"},
-        **({"attributes": {name: _written(found) for name, found in shares.items()}} if shares else {}),
-        "sources": _sources(arrivals, history.open_stage),
-        "value": _value(values, shares),
-        **({"teams": {TEAM: {"selling_time": percent(SELLING_TIME), "members": members}}} if members else {}),
-        "stages": _stages(durations, history.open_stage, effort),
+        "calendar": {"days": "Mon-Fri", "hours": "09:00-17:00", **holidays},
+        **({"attributes": levels} if levels else {}),
+        "sources": writing.sources(found.arrivals, _first_stage(found.visits)),
+        "value": writing.value(found.values, found.shares),
+        **({"teams": team} if members else {}),
+        "stages": writing.stages(found.exits, works, delay),
+        **({"effects": effects} if effects else {}),
     }
-    rows = [*_duration_rows(durations, history.open_stage), *_arrival_rows(arrivals), *_value_rows(values)]
-    rows += [row for name, found in shares.items() for row in _share_rows(name, found)]
-    if effort is not None:
-        how = f"assumed, so that {len(members)} sellers are {busy:.0%} busy"
-        rows.append((f"stages.{history.open_stage}.work.effort", effort, np.nan, np.nan, "h", how, 0))
-    table = pd.DataFrame(rows, columns=["what", "estimate", "low", "high", "unit", "how", "n"])
-    said = (*words, *_assumptions(history, durations, arrivals, values, members, busy, currency))
-    return Fitted(tree, table, said, _comments(values, durations, bool(members)), _title(history))
 
 
 # --- what follows from the rest ---------------------------------------------------------------------------------------
 
 
-def _members(history: History) -> list[dict[str, str]]:
+def _holidays(country: str, history: History) -> frozenset[date]:
+    """The country's public holidays while the history lasted and some years on."""
+    if not country:
+        return frozenset()
+    try:
+        return public_holidays(country, tuple(range(history.deals["created"].min().year - 1, history.as_of.year + 3)))
+    except ValueError as error:
+        raise InputError(f"country: {error}") from error
+
+
+def _members(history: History) -> list[str]:
     """Owners who hold an open deal or got a new one in the last 90 days, by name."""
     deals = history.deals
     recent = deals["created"] >= history.end - pd.Timedelta(_STILL_HERE)
     owners = deals.loc[recent | (deals["outcome"] == "open"), "owner"].dropna()
-    return [{"name": str(name)} for name in sorted(owners[owners != ""].unique())]
+    return sorted(str(name) for name in owners[owners != ""].unique())
 
 
-def _effort(arrivals: Arrivals, members: int, busy: float) -> float | None:
-    """Hours of work on a new deal that keep the members so busy; None where nobody is known or nothing comes."""
-    per_week = arrivals.rate.value * 7
-    return busy * members * SELLING_TIME * HOURS_A_WEEK / per_week if members and per_week > 0 else None
+def _first_stage(visits: Visits) -> str:
+    """Where most deals begin."""
+    first = np.unique(visits.deal, return_index=True)[1]
+    return visits.stages[int(np.bincount(visits.stage[first], minlength=1).argmax())]
+
+
+def _work(exits: Exits, arrivals: Arrivals, members: int, busy: float) -> _Work | None:
+    """Work that keeps the members so busy, in the stage where deals take longest; None where nobody is known."""
+    if not members or arrivals.rate.value <= 0:
+        return None
+    stage = max(exits.stages, key=lambda name: max(t.mean for t in exits.stages[name].times.values()))
+    alone = len(exits.stages) == 1
+    per_week = 7 * (arrivals.rate.value if alone else exits.entries[stage])
+    if per_week <= 0:
+        return None
+    hours = busy * members * SELLING_TIME * HOURS_A_WEEK / per_week
+    return _Work(stage, hours, 7 * hours / (SELLING_TIME * HOURS_A_WEEK))
 
 
 def _shares(history: History, name: str) -> dict[str, tuple[int, int]]:
@@ -127,82 +234,24 @@ def _shares(history: History, name: str) -> dict[str, tuple[int, int]]:
     return {str(level): (int(n), int(counts.sum())) for level, n in every.items()}
 
 
-# --- the scenario's parts ---------------------------------------------------------------------------------------------
+def _kept(
+    tree: dict[str, Any], comments: dict[str, str], keep: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The scenario with the parts written by hand laid over it, each section with a word on them."""
+    notes = dict(comments)
+    for key in keep:
+        mine = f"Written by hand: {', '.join(_places({key: keep[key]}))}."
+        notes[key] = f"{notes[key]}\n{mine}" if key in notes else mine
+    return dict(merge(tree, dict(keep))), notes
 
 
-def _written(counts: dict[str, tuple[int, int]]) -> dict[str, str]:
-    """Shares as percentages with one decimal that sum to 100% exactly (the largest remainders are rounded up)."""
-    exact = {level: 1000 * n / total for level, (n, total) in counts.items()}
-    whole = {level: int(x) for level, x in exact.items()}
-    by_rest = sorted(exact, key=lambda level: whole[level] - exact[level])
-    for level in by_rest[: 1000 - sum(whole.values())]:
-        whole[level] += 1
-    return {level: f"{tenths / 10:g}%" for level, tenths in whole.items()}
-
-
-def _range(low: float, high: float, write: Any) -> str:
-    """`A to B`, or just A where they look alike."""
-    a, b = write(low), write(high)
-    return str(a) if a == b else f"{a} to {b}"
-
-
-def _sources(arrivals: Arrivals, stage: str) -> dict[str, Any]:
-    """New deals at their rate, and a place for the deals that are open at the start."""
-    rate = arrivals.rate
-    unit, days = next((name, d) for name, d, least in _PERIODS if rate.value * d >= least)
-    said = _range(rate.low * days, rate.high * days, lambda x: f"{sensible(x):g}") + f" per {unit}"
-    source: dict[str, Any] = {"rate": said}
-    if arrivals.weekday:
-        source["weekday"] = {day: f"x{round(factor, 2):g}" for day, factor in arrivals.weekday.items()}
-    return {NEW: {**source, "enters": stage}, OPEN: {"deals": []}}
-
-
-def _value(values: Values | None, shares: dict[str, Any]) -> Any:
-    """What a deal is worth: one distribution, or one for each level of an attribute; 1 where no value is known."""
-    if values is None:
-        return 1
-    tables = {name: {"quantiles": _points(table, _amount)} for name, table in values.cases.items()}
-    if values.by is None:
-        return tables[OTHER]
-    levels = shares[values.by]
-    cases = {level: tables[level] for level in levels if level in tables}
-    if len(cases) < len(levels):
-        cases[OTHER] = tables[OTHER]
-    return {"by": values.by, "cases": cases}
-
-
-def _amount(value: float) -> float:
-    """An amount with four significant digits, without a needless `.0`."""
-    rounded = sensible(value, 4)
-    return int(rounded) if rounded.is_integer() else rounded
-
-
-def _points(table: QuantileTable, write: Any) -> dict[str, Any]:
-    return {f"{share * 100:.4g}%": write(value) for share, value in zip(table.shares, table.values, strict=True)}
-
-
-def duration(days: float) -> str:
-    """A time as the scenario writes it.
-
-    >>> duration(46.52), duration(1), duration(0.25), duration(0)
-    ('46.5 days', '1 day', '6 h', '0 days')
-    """
-    if 0 < days < 1:
-        return f"{sensible(days * 24):g} h"
-    return f"{round(days, 1):g} day" + ("" if round(days, 1) == 1 else "s")
-
-
-def _stages(durations: Durations, stage: str, effort: float | None) -> dict[str, Any]:
-    """The open stage with its exits, lost being the rest, and what is won."""
-    won, never = durations.chances["won"], durations.never
-    times = {k: {"quantiles": _points(table, duration)} for k, table in durations.times.items()}
-    work = {"work": {"team": TEAM, "effort": f"{sensible(effort, 2):g} h"}} if effort else {}
-    exits = {
-        WON: {"chance": _range(won.low, won.high, percent), "after": times["won"]},
-        LOST: {"after": times["lost"]},
-        STAYS: {"chance": _range(never.low, never.high, percent)},
-    }
-    return {stage: {**work, "exits": exits}, WON: {"books": "value"}}
+def _places(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The dotted places of the leaves of a tree."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _places(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
 
 
 # --- the table of all numbers -----------------------------------------------------------------------------------------
@@ -210,22 +259,52 @@ def _stages(durations: Durations, stage: str, effort: float | None) -> dict[str,
 Row = tuple[str, float, float, float, str, str, int]
 
 
+def _rows(found: _Found, busy: float) -> list[Row]:
+    rows = [*_exit_rows(found.exits), *_effect_rows(found), *_arrival_rows(found.arrivals), *_value_rows(found.values)]
+    rows += [row for name, counts in found.shares.items() for row in _share_rows(name, counts)]
+    if found.work is not None:
+        how = f"assumed, so that {len(found.members)} sellers are {busy:.0%} busy"
+        rows.append((f"stages.{found.work.stage}.work.effort", found.work.hours, np.nan, np.nan, "h", how, 0))
+    return rows
+
+
 def _row(what: str, unit: str, found: Estimate) -> Row:
     return (what, found.value, found.low, found.high, unit, found.how, found.n)
 
 
-def _duration_rows(durations: Durations, stage: str) -> Iterator[Row]:
-    at = f"stages.{stage}.exits"
-    for end, goal in (("won", WON), ("lost", LOST)):
-        yield _row(f"{at}.{goal}.chance", "share", durations.chances[end])
-        yield _row(f"{at}.{goal}.after (median)", "days", durations.medians[end])
-    yield _row(f"{at}.{STAYS}.chance", "share", durations.never)
+def _exit_rows(exits: Exits) -> Iterator[Row]:
+    for stage, durations in exits.stages.items():
+        at = f"stages.{stage}.exits"
+        for end in durations.chances:
+            yield _row(f"{at}.{goal_name(end)}.chance", "share", durations.chances[end])
+            yield _row(f"{at}.{goal_name(end)}.after (median)", "days", durations.medians[end])
+        yield _row(f"{at}.{STAYS}.chance", "share", durations.never)
+
+
+def _effect_rows(found: _Found) -> Iterator[Row]:
+    kinds = [kind for kind in KINDS if writing.exit_names(found.exits, [kind])]
+    for kind in kinds:
+        for effect in found.pace.effects.get(kind, ()):
+            yield _row(f"effects.pace ({kind}, {writing.days_of(effect)})", "factor", effect.factor)
+    for one in found.dependences:
+        for level, factor in one.levels.items():
+            yield _row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
+    for effect in found.arrivals.special:
+        yield _row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
+    source = f"how far {found.drift.blocks} periods of four weeks were off beyond chance, shrunk"
+    for kind in kinds:
+        if kind == "lost":
+            continue
+        spread = factor_estimate(found.drift.level[kind], found.drift.luck[kind], source, found.drift.blocks)
+        yield _row(f"effects.luck ({kind}, all deals of a stage together)", "factor", spread)
 
 
 def _arrival_rows(arrivals: Arrivals) -> Iterator[Row]:
     yield _row(f"sources.{NEW}.rate", "per day", arrivals.rate)
     for day, factor in arrivals.weekday.items():
         yield (f"sources.{NEW}.weekday.{day}", factor, np.nan, np.nan, "factor", "mean of that day, shrunk", 0)
+    for month, factor in arrivals.season.items():
+        yield (f"sources.{NEW}.season.{month}", factor, np.nan, np.nan, "factor", "over the year around it, shrunk", 0)
 
 
 def _value_rows(values: Values | None) -> Iterator[Row]:
@@ -263,51 +342,48 @@ def _title(history: History) -> str:
     return f"Fitted from {history.name} as of {history.as_of}: {len(history.deals):,} deals ({said})."
 
 
-def _assumptions(
-    history: History,
-    durations: Durations,
-    arrivals: Arrivals,
-    values: Values | None,
-    members: list[dict[str, str]],
-    busy: float,
-    currency: str,
-) -> tuple[str, ...]:
+def _assumptions(history: History, found: _Found, busy: float, currency: str, country: str) -> tuple[str, ...]:
     """Everything that was taken for granted, in plain sentences."""
-    said = [*history.assumptions, *durations.assumptions, *arrivals.assumptions]
+    said = [*history.assumptions, *found.arrivals.assumptions]
     if (history.deals["created"] < pd.Timestamp(history.observed_from)).any():
         said.append(
             f"closings are seen from {history.observed_from} on: deals created earlier count from their age on that "
             "day, and new deals are counted from that day on"
         )
-    said += values.assumptions if values else ["no value of a won deal is known: every win counts as 1"]
-    if members:
+    said += found.values.assumptions if found.values else ["no value of a won deal is known: every win counts as 1"]
+    if found.members and found.work:
+        work = found.work
         said.append(
-            f"effort can't be seen in an export: it is set so that new deals keep {len(members)} sellers {busy:.0%} "
-            f"busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes it); times to close begin "
-            "after that work"
+            f"effort can't be seen in an export: it is set so that deals in '{work.stage}' keep {len(found.members)} "
+            f"sellers {busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes it); "
+            f"times to close begin after that work, and are shortened by the {duration(work.days)} that it takes"
         )
-    else:
+    elif not found.members:
         said.append("no owners are known, so nobody's time limits the pipeline")
     if len(history.attributes) > 1:
         said.append("attributes are drawn independently of one another")
-    said.append(
-        f"values are in {currency} (--currency changes it); the fiscal year ends in December; no public holidays"
-    )
+    kept = f"public holidays are those of {country}" if country else "no public holidays (--country adds them)"
+    said.append(f"values are in {currency} (--currency changes it); the fiscal year ends in December; {kept}")
     return tuple(said)
 
 
-def _comments(values: Values | None, durations: Durations, has_team: bool) -> dict[str, str]:
+def _comments(found: _Found) -> dict[str, str]:
     """A line on each section: where its numbers and intervals come from."""
+    first = next(iter(found.exits.stages.values()))
+    how = next(iter(first.chances.values())).how
     notes = {
         "attributes": "Shares among new deals.",
         "sources": "A to B is a central 90% interval: how well the recent level is known, how far it may wander, "
         "and bursts.\n"
         "Open deals are filled in by: simfunnel forecast --deals EXPORT",
-        "stages": f"Chances: {durations.chances['won'].how}; A to B is a central 90% interval.\n"
-        f"Lost is the rest; '{STAYS}' is the share that never closes. Times are quantiles of the days to each end.",
+        "stages": f"Chances: {how}; A to B is a central 90% interval.\n"
+        f"'{STAYS}' is the share that never leaves. Times are quantiles of the days to each exit, at the pace of "
+        "ordinary days.",
+        "effects": "Pace: exits on such days over what the deals under watch led one to expect. Odds: against the "
+        "whole, shrunk.\nThe last ones are luck that all deals of a stage share, drawn once for each replication.",
     }
-    if values is not None:
-        notes["value"] = f"Quantiles of the values of {values.means[OTHER].n:,} won deals."
-    if has_team:
+    if found.values is not None:
+        notes["value"] = f"Quantiles of the values of {found.values.means[OTHER].n:,} {found.values.of}."
+    if found.members:
         notes["teams"] = "Owners of open or recent deals. Hours are assumed: see above."
     return notes

@@ -20,19 +20,25 @@ _FOLDS = 5
 class Values:
     """Values of won deals: `by` an attribute (or None) and a table for each of its cases; `other` serves the rest.
 
-    `means` has the mean of each case with its interval; `explained` what each attribute explains out of sample.
+    `means` has the mean of each case with its interval; `explained` what each attribute explains out of sample; `of`
+    says whose values they are.
     """
 
     by: str | None
     cases: dict[str, QuantileTable]
     means: dict[str, Estimate]
     explained: dict[str, float]
+    of: str = "won deals"
     assumptions: tuple[str, ...] = field(default=())
 
 
-def fit_values(won: pd.DataFrame, attributes: Sequence[str]) -> Values | None:
-    """Values of won deals from their `value` column and attributes; None where no value above 0 is known."""
-    known = won[won["value"] > 0]
+def fit_values(deals: pd.DataFrame, attributes: Sequence[str], *, of_all: bool = False) -> Values | None:
+    """Values of won deals from their `value` column and attributes; None where no value above 0 is known.
+
+    `of_all` says that these are all deals, whatever came of them: so where the chance depends on the value.
+    """
+    of = "deals" if of_all else "won deals"
+    known = deals[deals["value"] > 0]
     if known.empty:
         return None
     logs = np.log(known["value"].to_numpy(dtype=float))
@@ -43,7 +49,9 @@ def fit_values(won: pd.DataFrame, attributes: Sequence[str]) -> Values | None:
     amounts = known["value"].to_numpy(dtype=float)
     cases = {OTHER: data_table(amounts)}
     means = {OTHER: _mean(amounts)}
-    said = [f"values are those of {len(known):,} won deals; a deal's value doesn't change its chance"]
+    said = [
+        f"values are those of {len(known):,} {of}" + ("" if of_all else "; a deal's value doesn't change its chance")
+    ]
     if by is not None:
         kinds = known[by].to_numpy(dtype=str)
         for kind in sorted(set(kinds)):
@@ -53,7 +61,7 @@ def fit_values(won: pd.DataFrame, attributes: Sequence[str]) -> Values | None:
         said.append(
             f"values differ by {by}, which explains {explained[by]:.1%} of their variance (logarithm, out of sample)"
         )
-    return Values(by, cases, means, explained, tuple(said))
+    return Values(by, cases, means, explained, of, tuple(said))
 
 
 def explained_share(logs: Floats, kinds: np.ndarray) -> float:

@@ -2,10 +2,13 @@
 
 Closings often follow the quarter: many in its last month, few in its first. A window of four months holds one end
 of a quarter more than its share, and would make every deal look likelier to close. So each deal's time under watch
-is split by calendar month, and counts such that first, second and third months of a quarter weigh the same in all.
+is split by calendar month, and counts such that first, second and third months of a quarter weigh the same in all;
+where recent months forecast better, older ones count less.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ import pandas as pd
 from simfunnel.crm.importing import History
 from simfunnel.fitting.durations import Watched
 from simfunnel.fitting.figures import Floats
+from simfunnel.fitting.visits import HERE, Ints, Visits, visits_of
 
 _FEWEST_GROUPS = 8  # months, or weeks, that share luck; with fewer, each deal has its own
 _FEWEST_DAYS = 15  # of each month of a quarter that must have been seen, to weigh them alike
@@ -20,47 +24,78 @@ _WORTH_SAYING = 1.1  # ratio of weights
 
 
 def watched(history: History) -> tuple[Watched, tuple[str, ...]]:
-    """The deals as they were watched, split by calendar month and weighted (see above), and what to say about that.
+    """The deals of a history in their first stage, as they were watched, and what to say about that."""
+    visits = visits_of(history)
+    months, said = month_weights(visits)
+    return spans(visits, 0, months, groups(history)), said
 
-    Ages are in days. Deals of one month of creation share luck (are one group) if there are at least 8 such months,
-    else those of one week, else each deal has its own.
+
+def spans(
+    visits: Visits,
+    stage: int,
+    months: Floats,
+    luck: Ints,
+    *,
+    half_life: float = math.inf,
+    time: tuple[Floats, Floats] | None = None,
+) -> Watched:
+    """The visits to one stage as they were watched, split by calendar month and weighted (see above).
+
+    Args:
+        visits: all visits.
+        stage: the number of the stage.
+        months: weights of the first, second and third month of a quarter (see `month_weights`).
+        luck: a number for each deal, equal for those that share luck (see `groups`).
+        half_life: days after which a span of time counts half.
+        time: nodes of a map from days to the time in which ages are counted; the clock's unless given.
     """
-    deals = history.deals
-    end = (
-        _days(deals["closed"] - deals["created"]).fillna(history.age(history.end)).clip(lower=0.0).to_numpy(dtype=float)
-    )
-    first = history.age(pd.Timestamp(history.observed_from)).to_numpy(dtype=float)
-    entry = np.where(first > 0, first, -1.0)
-    weights, said = _month_weights(history)
-    outcome = deals["outcome"].to_numpy(dtype=str)
+    mine = np.flatnonzero(visits.stage == stage)
+    entered, left, deal = visits.entered[mine], visits.left[mine], visits.deal[mine]
+    goal = np.where(visits.goal[mine] == HERE, "open", visits.goal[mine])
+    first = pd.Timestamp(visits.origin)
     parts = []
-    for month in pd.period_range(history.observed_from, history.as_of, freq="M"):
-        low = history.age(month.start_time).to_numpy(dtype=float)
-        high = history.age((month + 1).start_time).to_numpy(dtype=float)
-        here = np.flatnonzero((end > low) & (entry < high) & (high > 0))
+    for month in pd.period_range(first, first + pd.Timedelta(days=visits.end - 0.5), freq="M"):
+        low, high = visits.day(month.start_time), visits.day((month + 1).start_time)
+        stays = (left > low) & (np.maximum(entered, 0.0) < high)
+        at_once = (left == entered) & (left == low)
+        here = np.flatnonzero(stays | at_once)
+        middle = (max(low, 0.0) + min(high, visits.end)) / 2
+        weight = months[(month.month - 1) % 3] * 0.5 ** ((visits.end - middle) / half_life)
         parts.append(
             (
-                np.where(low > entry, np.maximum(low, -1.0), entry)[here],
-                np.minimum(end, high)[here],
-                np.where(end <= high, outcome, "open")[here],
+                np.maximum(low, entered)[here],
+                np.minimum(left, high)[here],
+                np.where(left <= high, goal, "open")[here],
                 here,
-                np.full(len(here), weights[(month.month - 1) % 3]),
+                np.full(len(here), weight),
             )
         )
-    starts, ends, outcomes, deal, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    keep = ends > starts
+    starts, ends, outcome, row, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    since = entered[row]
+    born = (starts <= since) & (since >= 0)
+    starts = np.maximum(starts, 0.0)
+    if time is not None:
+        starts, ends, since = (np.interp(x, *time) for x in (starts, ends, since))
+    entry = np.where(born, -1.0, starts - since)
+    stop = ends - since
+    keep = stop > entry
     return Watched(
-        starts[keep], ends[keep], outcomes[keep], _groups(history)[deal[keep]], deal[keep], weight[keep]
-    ), said
+        entry=entry[keep],
+        end=stop[keep],
+        outcome=outcome[keep].astype(str),
+        group=luck[deal[row]][keep],
+        deal=deal[row][keep],
+        weight=weight[keep],
+        ends=visits.goals(stage),
+    )
 
 
-def _days(spans: pd.Series[pd.Timedelta]) -> pd.Series[float]:
-    days: pd.Series[float] = spans.dt.total_seconds() / 86400
-    return days
+def groups(history: History) -> Ints:
+    """A number for each deal, equal for those that share luck.
 
-
-def _groups(history: History) -> np.ndarray:
-    """A number for each deal, equal for those that share luck."""
+    Deals of one month of creation share luck if there are at least 8 such months, else those of one week, else each
+    deal has its own.
+    """
     for period in ("M", "W"):
         codes = history.deals["created"].dt.to_period(period).astype("category").cat.codes.to_numpy()
         if codes.max() + 1 >= _FEWEST_GROUPS:
@@ -68,9 +103,9 @@ def _groups(history: History) -> np.ndarray:
     return np.arange(len(history.deals))
 
 
-def _month_weights(history: History) -> tuple[Floats, tuple[str, ...]]:
+def month_weights(visits: Visits) -> tuple[Floats, tuple[str, ...]]:
     """Weights of the first, second and third month of a quarter that make up for how many days of each were seen."""
-    days = pd.date_range(history.observed_from, history.as_of, freq="D")
+    days = pd.date_range(visits.origin, periods=round(visits.end), freq="D")
     seen = np.bincount((days.month - 1) % 3, minlength=3)
     if seen.min() < _FEWEST_DAYS:
         return np.ones(3), ()

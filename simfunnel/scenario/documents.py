@@ -244,6 +244,10 @@ class _Dumper(yaml.SafeDumper):
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (so yaml wants it)
 
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        """What stands twice is written twice: our reader takes no anchors."""
+        return True
+
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     """A text; in double quotes, which escape it, where it holds what YAML takes for the end of a line."""

@@ -1,0 +1,257 @@
+"""Fitted numbers as the parts of a scenario, in the words in which a person would write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from simfunnel.calendars import DAYS, MONTHS
+from simfunnel.fitting.arrivals import Arrivals
+from simfunnel.fitting.dependence import SMALL, Dependence
+from simfunnel.fitting.drift import Drift
+from simfunnel.fitting.durations import Durations
+from simfunnel.fitting.exits import Exits, kind_of
+from simfunnel.fitting.exposure import KINDS, Kind
+from simfunnel.fitting.figures import Z95, QuantileTable, percent, sensible
+from simfunnel.fitting.pace import HOLIDAY, WEEKDAY, YEAR_END, DayEffect, Pace, weekdays, window_in_words
+from simfunnel.fitting.values import OTHER, Values
+
+WON, LOST, STAYS = "Won", "lost", "stays"
+NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
+_PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
+_MOST_LOST = 0.15  # a loss rarer than this is not the rest, which would have to take up all other exits' doubts
+
+Effect = dict[str, Any]
+
+
+def goal_name(goal: str) -> str:
+    """The scenario's name for where an exit leads."""
+    return WON if goal == "won" else goal
+
+
+def shares(counts: dict[str, tuple[int, int]]) -> dict[str, str]:
+    """Shares as percentages with one decimal that sum to 100% exactly (the largest remainders are rounded up)."""
+    exact = {level: 1000 * n / total for level, (n, total) in counts.items()}
+    whole = {level: int(x) for level, x in exact.items()}
+    by_rest = sorted(exact, key=lambda level: whole[level] - exact[level])
+    for level in by_rest[: 1000 - sum(whole.values())]:
+        whole[level] += 1
+    return {level: f"{tenths / 10:g}%" for level, tenths in whole.items()}
+
+
+def between(low: float, high: float, write: Callable[[float], Any]) -> str:
+    """`A to B`, or just A where they look alike."""
+    a, b = write(low), write(high)
+    return str(a) if a == b else f"{a} to {b}"
+
+
+def sources(arrivals: Arrivals, stage: str) -> dict[str, Any]:
+    """New deals at their rate, and a place for the deals that are open at the start."""
+    rate = arrivals.rate
+    unit, days = next((name, d) for name, d, least in _PERIODS if rate.value * d >= least)
+    said = between(rate.low * days, rate.high * days, lambda x: f"{sensible(x):g}") + f" per {unit}"
+    source: dict[str, Any] = {"rate": said}
+    if arrivals.weekday:
+        source["weekday"] = {day: times(factor) for day, factor in arrivals.weekday.items()}
+    if arrivals.season:
+        source["season"] = {MONTHS[m - 1]: times(factor) for m, factor in arrivals.season.items()}
+    return {NEW: {**source, "enters": stage}, OPEN: {"deals": []}}
+
+
+def value(values: Values | None, levels_of: dict[str, Any]) -> Any:
+    """What a deal is worth: one distribution, or one for each level of an attribute; 1 where no value is known."""
+    if values is None:
+        return 1
+    tables = {name: {"quantiles": points(table, amount)} for name, table in values.cases.items()}
+    if values.by is None:
+        return tables[OTHER]
+    levels = levels_of[values.by]
+    cases = {level: tables[level] for level in levels if level in tables}
+    if len(cases) < len(levels):
+        cases[OTHER] = tables[OTHER]
+    return {"by": values.by, "cases": cases}
+
+
+def amount(number: float) -> float:
+    """An amount with four significant digits, without a needless `.0`."""
+    rounded = sensible(number, 4)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def points(table: QuantileTable, write: Callable[[float], Any]) -> dict[str, Any]:
+    """A quantile table as a scenario writes it."""
+    return {f"{share * 100:.4g}%": write(x) for share, x in zip(table.shares, table.values, strict=True)}
+
+
+def duration(days: float) -> str:
+    """A time as the scenario writes it.
+
+    >>> duration(46.52), duration(1), duration(0.25), duration(0)
+    ('46.5 days', '1 day', '6 h', '0 days')
+    """
+    if 0 < days < 1:
+        return f"{sensible(days * 24):g} h"
+    return f"{round(days, 1):g} day" + ("" if round(days, 1) == 1 else "s")
+
+
+def times(factor: float) -> str:
+    """A factor as the scenario writes it.
+
+    >>> times(1.349), times(0.0052)
+    ('x1.35', 'x0.005')
+    """
+    return f"x{round(factor, 2):g}" if factor >= 0.095 else f"x{max(sensible(factor, 1), 0.001):g}"
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+def stages(found: Exits, works: dict[str, float], delay: dict[str, float]) -> dict[str, Any]:
+    """The open stages with their exits, and what is won.
+
+    Args:
+        found: the fitted exits.
+        works: hours of work of those stages in which sellers work.
+        delay: days that this work takes, which come off the times of those stages.
+    """
+    written = {}
+    for name, fitted in found.stages.items():
+        work = {"work": {"team": TEAM, "effort": f"{sensible(works[name], 2):g} h"}} if name in works else {}
+        written[name] = {**work, "exits": _exits(fitted, delay.get(name, 0.0))}
+    return {**written, WON: {"books": "value"}}
+
+
+def _exits(fitted: Durations, delay: float) -> dict[str, Any]:
+    rest = _rest(fitted)
+    exits: dict[str, Any] = {}
+    for goal, chance in fitted.chances.items():
+        said = {} if goal == rest else {"chance": between(chance.low, chance.high, percent)}
+        exits[goal_name(goal)] = {**said, "after": _after(fitted.times[goal], delay)}
+    if rest == STAYS:
+        exits[STAYS] = {}
+    elif fitted.never.value > 5e-4:
+        exits[STAYS] = {"chance": between(fitted.never.low, fitted.never.high, percent)}
+    return exits
+
+
+def _rest(fitted: Durations) -> str:
+    """The exit that takes what the others leave: lost, unless it is rare; then the commonest that is no win."""
+    if fitted.chances.get("lost") and (fitted.chances["lost"].value >= _MOST_LOST or len(fitted.chances) == 2):
+        return "lost"
+    others = {goal: chance.value for goal, chance in fitted.chances.items() if goal != "won"}
+    others[STAYS] = fitted.never.value
+    if max(others.values()) < _MOST_LOST and len(fitted.chances) > 1:
+        others["won"] = fitted.chances["won"].value if "won" in fitted.chances else 0.0
+    return max(others, key=lambda goal: others[goal])
+
+
+def _after(table: QuantileTable, delay: float) -> Any:
+    values = tuple(np.maximum.accumulate([max(v - delay, 0.0) for v in table.values]).tolist())
+    if values[-1] < 1 / 1440:
+        return "0 days"
+    return {"quantiles": points(QuantileTable(table.shares, values), duration)}
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+def exit_names(found: Exits, kinds: Iterable[Kind]) -> list[str]:
+    """The exits of some kinds as effects name them."""
+    return [
+        f"{stage} -> {goal_name(goal)}"
+        for stage, fitted in found.stages.items()
+        for goal in fitted.chances
+        if kind_of(goal) in kinds
+    ]
+
+
+def pace_effects(found: Exits, pace: Pace) -> list[Effect]:
+    """The pace of the calendar, one line for each kind of day and exits that share it."""
+    lines: dict[str, tuple[Effect, list[Kind]]] = {}
+    for kind in KINDS:
+        if not exit_names(found, [kind]):
+            continue
+        for effect in pace.effects.get(kind, ()):
+            line = {"when": when(effect), "pace": _factor(effect)}
+            lines.setdefault(repr(line), (line, []))[1].append(kind)
+    every = len(exit_names(found, KINDS))
+    written = []
+    for line, kinds in lines.values():
+        names = exit_names(found, kinds)
+        on = {} if len(names) == every else {"on": names[0] if len(names) == 1 else names}
+        written.append({"when": line["when"], **on, "pace": line["pace"]})
+    return written
+
+
+def _factor(effect: DayEffect) -> str:
+    """A weekday's factor is well known; the others are written with their doubt."""
+    f = effect.factor
+    return times(f.value) if effect.what == WEEKDAY else between(f.low, f.high, times)
+
+
+def when(effect: DayEffect) -> dict[str, Any]:
+    """The days of an effect as a condition, for fiscal years that end in December."""
+    if effect.what == WEEKDAY:
+        return {"weekday": weekdays(effect.which)}
+    if effect.what == HOLIDAY:
+        return {"holiday": "yes"}
+    if effect.what == YEAR_END:
+        return {"month": "Dec", "quarter_day": "last 8"}
+    return {"quarter_day": window_in_words(effect.which[0])}
+
+
+def arrival_effects(arrivals: Arrivals) -> list[Effect]:
+    """Holidays and the year's end on new deals."""
+    return [{"when": when(e), "on": NEW, "arrivals": _factor(e)} for e in arrivals.special]
+
+
+def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
+    """Luck that all deals in a stage share, drawn once: half of its variance in the odds and half in the pace.
+
+    Its middle is what was lately off. Odds that are a little better raise the number who go that way by less, where
+    many do anyway: their spread is that of the hazards over the share that goes elsewhere.
+    """
+    written: list[Effect] = []
+    order = list(found.stages)
+    for s, (stage, fitted) in enumerate(found.stages.items()):
+        for kind in ("won", "move"):
+            later = {"won"} if kind == "won" else set(order[s + 1 :])
+            goals = [goal for goal in fitted.chances if goal in later]
+            sd, level = drift.luck[kind] / math.sqrt(2), drift.level[kind] / 2
+            if not goals or max(sd, abs(level)) < 0.005:
+                continue
+            names = [f"{stage} -> {goal_name(goal)}" for goal in goals]
+            on = names[0] if len(names) == 1 else names
+            others = max(1 - sum(fitted.chances[goal].value for goal in goals), 0.3)
+            written.append({"on": on, "odds": _around(level / others, sd / others)})
+            written.append({"when": {"date": f"from {start.isoformat()}"}, "on": on, "pace": _around(level, sd)})
+    return written
+
+
+def _around(level: float, sd: float) -> str:
+    return f"x{math.exp(level - Z95 * sd):.3g} to x{math.exp(level + Z95 * sd):.3g}"
+
+
+def odds_effects(dependences: Sequence[Dependence], *, alone: bool, members: Sequence[str]) -> list[Effect]:
+    """What the odds depend on; `alone` where there is one stage, whose only way forward is to be won."""
+    written = []
+    for found in dependences:
+        on = f"{found.stage} -> {WON}" if alone else found.stage
+        for level, factor in found.levels.items():
+            if abs(math.log(factor.value)) < SMALL or (found.attribute == "member" and level not in members):
+                continue
+            written.append(
+                {"when": {found.attribute: level}, "on": on, "odds": between(factor.low, factor.high, times)}
+            )
+    return written
+
+
+def days_of(effect: DayEffect) -> str:
+    """The days of an effect, for the table of fitted numbers."""
+    if effect.what == WEEKDAY:
+        return ", ".join(DAYS[k] for k in effect.which)
+    return f"{window_in_words(effect.which[0])} days of a quarter" if effect.which else effect.what
