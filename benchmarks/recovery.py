@@ -25,12 +25,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 import simfunnel as sf
-from simfunnel.backtesting.replay import METHODS, OURS, Fitting, replay
+from simfunnel.backtesting.replay import OURS, Fitting, replay
 from simfunnel.backtesting.tables import cases_of
+from simfunnel.baselines import BASELINES
 from simfunnel.crm.exporting import as_export, as_stage_history, known_at
 from simfunnel.crm.importing import read_export
 from simfunnel.fitting.fit import Fitted, fit
 from simfunnel.plan import compile_plan
+from simfunnel.pooling import ALONE
 from simfunnel.replicate import records_of
 from simfunnel.runs import version
 from simfunnel.scenario import Scenario, load
@@ -92,7 +94,7 @@ def one_history(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     known_truth = replay(history, windows, lambda _: named_as(truth, history), REPLICATIONS, seed)
     cases = cases_of([found], came)
     theirs = cases_of([known_truth], came)
-    theirs = theirs[theirs["method"] == OURS].assign(method=TRUTH)
+    theirs = theirs[theirs["method"] == ALONE].assign(method=TRUTH)
     both = pd.concat([cases, theirs], ignore_index=True).assign(history=seed)
     return both, figures(fit(history), truth).assign(history=seed)
 
@@ -140,7 +142,7 @@ def table_of_forecasts(cases: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (world, metric, window), part in cases.groupby(["world", "metric", "window"], sort=False):
         mean = part.groupby("method")["crps"].mean()
-        best = min((m for m in METHODS if m != OURS), key=lambda m: mean[m])
+        best = min(BASELINES, key=lambda m: mean[m])
         ours = part[part["method"] == OURS]
         low, high = wilson(int(ours["in_80"].sum()), len(ours))
         rows.append(
@@ -149,11 +151,14 @@ def table_of_forecasts(cases: pd.DataFrame) -> pd.DataFrame:
                 "metric": metric,
                 "window": window,
                 "simfunnel": mean[OURS],
+                "simulation": mean[ALONE],
                 "truth": mean[TRUTH],
                 "best baseline": f"{best} {mean[best]:.3g}",
                 "skill": 1 - mean[OURS] / mean[best],
+                "of the simulation": 1 - mean[ALONE] / mean[best],
                 "skill of the truth": 1 - mean[TRUTH] / mean[best],
                 "80% held": f"{ours['in_80'].mean():.0%} ({low:.0%} to {high:.0%})",
+                "by the truth": f"{part.loc[part['method'] == TRUTH, 'in_80'].mean():.0%}",
                 "50% held": f"{ours['in_50'].mean():.0%}",
                 "bias": float((ours["mean"] / ours["observed"]).mean() - 1),
             }
@@ -184,7 +189,7 @@ def table_of_figures(found: pd.DataFrame) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     """A table in Markdown, numbers with three digits."""
     shown = table.map(lambda x: f"{x:.3g}" if isinstance(x, float) else str(x))
-    for name in ("skill", "skill of the truth", "bias"):
+    for name in ("skill", "of the simulation", "skill of the truth", "bias"):
         if name in table:
             shown[name] = [f"{x:+.0%}" for x in table[name]]
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (shown.columns, *shown.to_numpy())]

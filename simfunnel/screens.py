@@ -193,9 +193,11 @@ def show_backtest(found: Backtest) -> None:
         "CRPS: how far forecasts lay from what came; less is better. Skill: how much less than the best baseline's."
     )
     methods = list(dict.fromkeys(found.scores["method"]))
-    table = Table("", "window", "dates", "came", title="CRPS by method")
-    for name in (*methods, "skill (90% interval)"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(title="CRPS by method")
+    for name in ("", "window", "dates", "came"):
+        table.add_column(name, no_wrap=True)
+    for name in (*methods, "skill (90%)"):
+        table.add_column(name.replace("-", " "), justify="right", min_width=5)
     for row, crps in _by_method(found.scores):
         unit = kpis.METRICS[row["metric"]].unit
         cells = [figure(crps[m], unit) + ("*" if m == row["best"] else "") for m in methods]
@@ -203,7 +205,10 @@ def show_backtest(found: Backtest) -> None:
         sure = f"{row['skill']:+.0%} ({100 * row['skill_low']:+.0f} to {100 * row['skill_high']:+.0f})"
         table.add_row(*first, *cells, sure)
     out.print(table)
-    out.print("* the best baseline over these dates")
+    out.print(
+        "* the best baseline over these dates. simfunnel: the simulation pooled with the baselines, each by its "
+        "record, and widened, as the dates before taught"
+    )
     out.print(_quality(found.scores, "Forecasts of simfunnel by window"))
     if len(found.by_weeks):
         out.print(_quality(found.by_weeks, "The same of quarters, by weeks to the quarter's end"))

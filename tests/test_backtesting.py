@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from simfunnel.backtesting.backtest import backtest, results_json, write_backtes
 from simfunnel.backtesting.dates import as_of_dates, seen
 from simfunnel.backtesting.kept import Kept
 from simfunnel.backtesting.replay import METHODS, Fitting, replay
+from simfunnel.backtesting.tables import record_of
 from simfunnel.cli import main
 from simfunnel.crm.exporting import as_export
 from simfunnel.crm.importing import read_export
@@ -257,6 +258,31 @@ def test_scores_are_the_means_of_the_cases_and_the_best_baseline_is_none_of_ours
     assert by_weeks["dates"].sum() == len(quarters)
 
 
+def test_our_pool_on_a_date_knows_nothing_of_what_came_after_it(found):
+    """Its weights follow from the cases whose windows were over by then, and from no others."""
+    ours = found.cases[found.cases["method"] == "simfunnel"]
+    theirs = found.cases[found.cases["method"] != "simfunnel"]
+    learnt = set()
+    for row in ours.to_dict("records"):
+        day = date.fromisoformat(row["as_of"])
+        over = found.cases[pd.to_datetime(found.cases["after"]) <= pd.Timestamp(day + timedelta(days=1))]
+        track = record_of(over)
+        same = ["as_of", "metric", "window"]
+        here = theirs[(theirs[same] == [row[name] for name in same]).all(axis=1)].set_index("method")["weight"]
+        assert track.weights(day, row["metric"], row["window"], list(here.index)) == pytest.approx(here.to_dict())
+        learnt.add(round(here["run rate"], 9))
+    assert len(learnt) > 4
+
+
+def test_with_a_last_day_nothing_after_it_is_looked_at(found, export, deals, tmp_path):
+    """A backtest of the whole file to a day is that of the file as it read on that day."""
+    known = read_export(written(cut_sample(deals), tmp_path))
+    one = backtest(export, every="4 weeks", replications=10, last=DAY)
+    other = backtest(known, every="4 weeks", replications=10, last=DAY)
+    assert one.last == DAY
+    pd.testing.assert_frame_equal(one.cases, other.cases)
+
+
 def test_single_deals_are_those_open_on_each_date_and_their_wins_come_later(found, export):
     table = pd.read_csv(export)
     first = found.dates[0].isoformat()
@@ -267,7 +293,7 @@ def test_single_deals_are_those_open_on_each_date_and_their_wins_come_later(foun
         (there["stage"] == "Closed Won") & (there["closed"] <= (found.dates[0] + pd.Timedelta(days=28)).isoformat())
     ]
     assert set(mine.loc[mine["won"] == 1, "deal"]) == set(won["deal_id"])
-    assert found.brier.set_index(["window", "method"]).loc[("next 4 weeks", "simfunnel"), "cases"] == len(
+    assert found.brier.set_index(["window", "method"]).loc[("next 4 weeks", "simulation"), "cases"] == len(
         found.deals[found.deals["window"] == "next 4 weeks"]
     )
 
@@ -275,7 +301,7 @@ def test_single_deals_are_those_open_on_each_date_and_their_wins_come_later(foun
 def test_a_steady_history_is_foreseen_without_much_bias(found):
     ours = found.scores[found.scores["method"] == "simfunnel"].set_index(["metric", "window"])
     assert abs(ours.loc[("wins", "this quarter"), "bias"]) < 0.15
-    assert found.brier.set_index(["window", "method"]).loc[("this quarter", "simfunnel"), "reliability"] < 0.02
+    assert found.brier.set_index(["window", "method"]).loc[("this quarter", "simulation"), "reliability"] < 0.02
 
 
 def test_the_same_numbers_on_one_worker_and_on_two(found, export):

@@ -45,6 +45,7 @@ LAYERS = (
     # whether forecasts are right as often as they say
     "scores",
     "calibration",
+    "pooling",
     # what is asked of many runs
     "comparison",
     "experiments",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -56,6 +56,7 @@ def backtest(
     mapping: Any = None,
     every: str = "month",
     first: date | None = None,
+    last: date | None = None,
     replications: int = 300,
     seed: int = 1,
     workers: int = 1,
@@ -74,6 +75,8 @@ def backtest(
         mapping: of files, which column is which (see `crm.importing.read_export`).
         every: the step between dates: week, 4 weeks, month or quarter.
         first: the first date; a third into the history, once 60 deals had closed, unless given.
+        last: the last day that is known: nothing after it is looked at, not even as what came; the export's own
+            last day unless given.
         replications: the size of each ensemble.
         seed: of the simulation and the baselines' draws.
         workers: processes, each of which does one date at a time; the result is the same for any number.
@@ -92,6 +95,8 @@ def backtest(
         raise InputError(f"replications must be 2 to {MOST_REPLICATIONS:,}, not {replications}")
     files = () if isinstance(export, Export) else (export, *more)
     read = export if isinstance(export, Export) else read_export(*files, mapping=mapping)
+    if last is not None and last < read.last:
+        read = replace(read, last=last)
     whole = read.until(read.last)
     dates = as_of_dates(read, whole, every, first, fiscal_year_ends)
     kept = None

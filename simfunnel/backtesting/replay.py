@@ -18,12 +18,14 @@ from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, RunError
 from simfunnel.forecasting import from_today
 from simfunnel.numerics import Floats
+from simfunnel.pooling import ALONE
 from simfunnel.randomness import purpose
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.windows import METRICS, Foreseen, Window, foreseen, won_between
 
 OURS = "simfunnel"
-METHODS = (OURS, *BASELINES)
+METHODS = (OURS, ALONE, *BASELINES)
+"""Our forecast, pooled from the simulation and the baselines by their records; the simulation alone; the baselines."""
 
 Fitter = Callable[[History], Scenario]
 """Makes the scenario to forecast with from a history."""
@@ -46,7 +48,7 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Replay:
-    """What each method foresaw on a date.
+    """What the simulation and each baseline foresaw on a date.
 
     `already` is what a window had won by then, by (window, metric); `samples` are ensembles of what was still to come,
     by (method, window, metric); `chances` are those of the open deals named in `deals`, by (method, window).
@@ -70,7 +72,7 @@ def replay(history: History, windows: Sequence[Window], fitter: Fitter, replicat
         raise InputError(f"as of {as_of}: {error}") from None
     except RunError as error:
         raise RunError(f"as of {as_of}: {error}") from None
-    found: dict[str, Foreseen] = {OURS: ours}
+    found: dict[str, Foreseen] = {ALONE: ours}
     past = past_of(history)
     for k, (name, baseline) in enumerate(BASELINES.items()):
         rng = np.random.default_rng([seed, as_of.toordinal(), k])

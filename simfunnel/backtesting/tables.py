@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pandas as pd
 
 from simfunnel import scores
 from simfunnel.backtesting.replay import METHODS, OURS, Replay
-from simfunnel.calibration import Calibration, calibrate, stretch_needed
+from simfunnel.baselines import BASELINES
+from simfunnel.calibration import Calibration, calibrate, stretch_needed, widened
 from simfunnel.numerics import Floats
-from simfunnel.windows import METRICS, NEXT_4, NEXT_QUARTER, THIS_QUARTER, WINDOWS, won_between
+from simfunnel.pooling import Scored, Track, pooled
+from simfunnel.windows import METRICS, NEXT_4, NEXT_QUARTER, THIS_QUARTER, WINDOWS, Window, won_between
 
 LEVELS = (0.5, 0.8, 0.9)
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -29,31 +32,58 @@ def cases_of(replays: Sequence[Replay], whole: pd.DataFrame) -> pd.DataFrame:
     Columns: as_of, window, begin, after (dates), weeks (from the date to the window's end), metric, method, observed,
     already (part of it that was known), mean, `0.05` … `0.95` (quantiles of the total), crps, pinball (mean loss of the
     quantiles), pit, in_50, in_80, in_90 (0 or 1), needed (the factor by which the spread had to be wider for the 80%
-    interval to hold what came).
+    interval to hold what came), weight (in our pool; 1 for ours), pool_needed (`needed` of the pool before it was
+    widened).
+
+    Our own forecast is pooled from the others' with the weights and the spread that the dates before tell, as far as
+    their windows were over by then.
 
     `whole` are the deals of the whole export: what came is taken from it, here and nowhere earlier.
     """
-    rows = []
-    for found in replays:
+    rows: list[dict[str, Any]] = []
+    track = Track()
+    for found in sorted(replays, key=lambda replay: replay.as_of):
         for window in found.windows:
             came = won_between(whole, window.begin, window.after)
             for metric in METRICS:
-                already = found.already[window.name, metric]
-                for method in METHODS:
-                    sample = found.samples[method, window.name, metric]
-                    rows.append(
-                        {
-                            "as_of": found.as_of.isoformat(),
-                            "window": window.name,
-                            "begin": window.begin.isoformat(),
-                            "after": window.after.isoformat(),
-                            "weeks": window.weeks_to_end(found.as_of),
-                            "metric": metric,
-                            "method": method,
-                            **_scored(sample, came[metric], already),
-                        }
-                    )
+                rows += _cases(found, window, metric, came[metric], track)
     return pd.DataFrame(rows)
+
+
+def record_of(cases: pd.DataFrame) -> Track:
+    """The track record that a backtest's cases are."""
+    track = Track()
+    for (as_of, metric, window), group in cases.groupby(["as_of", "metric", "window"], sort=False):
+        crps: dict[str, float] = dict(zip(group["method"], group["crps"].tolist(), strict=True))
+        theirs = {method: score for method, score in crps.items() if method != OURS}
+        days = (date.fromisoformat(str(as_of)), date.fromisoformat(str(group["after"].to_list()[0])))
+        track.scored.append(Scored(*days, str(metric), str(window), theirs, float(group["pool_needed"].to_list()[0])))
+    return track
+
+
+def _cases(found: Replay, window: Window, metric: str, came: float, track: Track) -> list[dict[str, Any]]:
+    """The cases of one date, window and metric, which are added to the track record."""
+    already = found.already[window.name, metric]
+    samples = {m: found.samples[m, window.name, metric] for m in METHODS if m != OURS}
+    weights = track.weights(found.as_of, metric, window.name, list(samples))
+    pool = pooled(samples, weights)
+    ours = widened(pool, track.factor(found.as_of, metric))
+    said = {
+        "as_of": found.as_of.isoformat(),
+        "window": window.name,
+        "begin": window.begin.isoformat(),
+        "after": window.after.isoformat(),
+        "weeks": window.weeks_to_end(found.as_of),
+        "metric": metric,
+    }
+    needed = float(stretch_needed(pool, came))
+    scored = {m: _scored(sample, came, already) for m, sample in {OURS: ours, **samples}.items()}
+    crps = {m: scored[m]["crps"] for m in samples}
+    track.scored.append(Scored(found.as_of, window.after, metric, window.name, crps, needed))
+    return [
+        {**said, "method": m, **cells, "weight": weights.get(m, 1.0), "pool_needed": needed}
+        for m, cells in scored.items()
+    ]
 
 
 def _scored(sample: Any, came: float, already: float) -> dict[str, float]:
@@ -98,7 +128,7 @@ def _ranked(cases: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     rows = []
     for key, group in cases.groupby(keys, sort=False):
         summed = {str(method): _summed(part) for method, part in group.groupby("method", sort=False)}
-        best = min((name for name in summed if name != OURS), key=lambda name: summed[name]["crps"])
+        best = min((name for name in summed if name in BASELINES), key=lambda name: summed[name]["crps"])
         by_date = {str(method): part["crps"].to_numpy() for method, part in group.groupby("method", sort=False)}
         for method, found in summed.items():
             skill = scores.skill(found["crps"], summed[best]["crps"])
@@ -190,5 +220,5 @@ def calibration_of(cases: pd.DataFrame) -> Calibration:
     found = {}
     for metric in METRICS:
         rows = ours[ours["metric"] == metric]
-        found[metric] = (rows["needed"].to_numpy(dtype=float), rows["as_of"].to_numpy(dtype=str))
+        found[metric] = (rows["pool_needed"].to_numpy(dtype=float), rows["as_of"].to_numpy(dtype=str))
     return calibrate(found)

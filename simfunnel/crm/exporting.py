@@ -81,7 +81,7 @@ def as_stage_history(records: Records, plan: Plan) -> pd.DataFrame:
     """Every passage of every deal, as a CRM's stage history or an event log tells it.
 
     One row a passage: case (the deal's id), activity (the stage or the end that it came to), resource (who worked on it
-    last; empty where nobody has), time (to the second).
+    last; empty where nobody has), time (to the second), amount (the deal's value).
     """
     moves = records.moves
     start = datetime.combine(plan.start, time())
@@ -93,6 +93,7 @@ def as_stage_history(records: Records, plan: Plan) -> pd.DataFrame:
             "activity": np.array(plan.place_names, dtype=object)[moves.goal],
             "resource": members[moves.member],
             "time": stamps,
+            "amount": np.round(records.prospects.value[moves.prospect], 2),
         }
     )
 

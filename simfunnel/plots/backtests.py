@@ -32,8 +32,8 @@ from simfunnel.plots.style import (
 )
 from simfunnel.plots.words import axis_name, name_of, shown, unit_of
 
-OURS = "simfunnel"
-COLOURS = {OURS: BLUE, "stage-weighted": ORANGE, "stage by week": GREEN, "run rate": PURPLE, "ETS": BROWN}
+OURS, ALONE = "simfunnel", "simulation"
+COLOURS = {OURS: BLUE, ALONE: BLUE, "stage-weighted": ORANGE, "stage by week": GREEN, "run rate": PURPLE, "ETS": BROWN}
 WINDOW_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 _HEIGHT = 8.2
 
@@ -193,14 +193,14 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
         handles = []
         for method in dict.fromkeys(rows["method"]):
             mine = rows[rows["method"] == method]
-            ours = method == OURS
+            ours = method in (OURS, ALONE)
             style = {"lw": 2.2, "marker": "o", "ms": 7} if ours else {"lw": 1.3, "marker": "s", "ms": 4, "alpha": 0.8}
             handles += ax.plot(mine["said"], mine["seen"], color=COLOURS.get(method, GREY), label=method, **style)
             if ours:
                 ax.vlines(mine["said"], mine["seen_low"], mine["seen_high"], color=BLUE, lw=1.2)
                 _counts(ax, mine, most)
         handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=(0, (5, 3)), label="as often as said")
-        deals = int(rows.loc[rows["method"] == OURS, "cases"].sum())
+        deals = int(rows.loc[rows["method"] == ALONE, "cases"].sum())
         ax.set_title(f"Won in {'the ' if window.startswith('next') else ''}{window}")
         ax.set_xlabel(f"Chance said ({deals:,} chances; how many in each bin stands below)")
         ax.set_ylabel("Share that was won (bars: 90% interval)")
