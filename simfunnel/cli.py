@@ -377,6 +377,10 @@ def forecast(
     map_: Annotated[Path | None, Parameter(name="--map")] = None,
     quarters: int = 2,
     target: str | None = None,
+    confidence: str = "80%",
+    period: Literal["week", "month", "quarter"] = "quarter",
+    by: str | None = None,
+    excel: Path | None = None,
     replications: Replications = 300,
     seed: int = 1,
     workers: Workers = 0,
@@ -384,7 +388,16 @@ def forecast(
     output: Output = None,
     json_: Json = False,
 ) -> None:
-    """Forecast bookings and wins by quarter from today's open deals and those not yet created.
+    """Forecast bookings, wins and pipeline from today's open deals and those not yet created.
+
+    Bookings and wins are what is already won, what open deals bring, and what deals not yet created bring; pipeline and
+    open deals are those at each period's end. Each open deal has its chance to be won, and the dates between which it
+    is won in 8 of 10 cases, if it is. Where the export has sellers' categories (commit, best case, ...), their sums
+    stand beside.
+
+    With a target, the coverage needed is told: how many times the open pipeline would have to cover what is still to be
+    won, for the chance wanted. It assumes that a pipeline f times as large, of the same mix, books f times as much on
+    the same luck, and that sellers have the time for it.
 
     Args:
         scenario: The scenario file, as `fit` writes it.
@@ -393,6 +406,10 @@ def forecast(
         map_: A YAML file that says what the names in the export mean.
         quarters: How many fiscal quarters, the current one counted as the first.
         target: Bookings wanted in each quarter, such as 3M.
+        confidence: The wanted chance of the target, for the coverage needed.
+        period: The periods of the tables shown; the folder and the Excel file have all three.
+        by: Show the parts by source, member or an attribute (such as segment) as well; takes twice as long.
+        excel: Write the tables to this Excel file (.xlsx) as well.
         replications: How many replications.
         seed: The seed; the same seed gives the same results.
         workers: How many processes; all cores unless said.
@@ -400,18 +417,23 @@ def forecast(
         output: The folder for results; runs/NAME-forecast unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
-    from simfunnel import forecasting
+    from simfunnel import forecast_files, forecasting, runs, spreadsheets
     from simfunnel.calibration import read_calibration
     from simfunnel.crm import read_crm
+    from simfunnel.forecast_screens import show_forecast
     from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
-    from simfunnel.screens import progress, show_forecast
-    from simfunnel.units import middle, read_amount
+    from simfunnel.screens import progress
 
     model = load(scenario)
     folder = _folder(output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=json_)
+    wanted = _chance(confidence, "--confidence")
+    aim = _amount(target)
+    if folder:
+        runs.check_folder(folder)
+    if excel:
+        spreadsheets.check_book(excel)
     history = read_crm(*deals, mapping=map_, as_of=_day(as_of)) if deals else None
-    aim = None if target is None else float(middle(_read(read_amount, target, "--target")))
     calibration = read_calibration(calibrated) if calibrated else None
     _say_if_cold(engine_for(model))
     with progress("forecasting") as tell:
@@ -421,15 +443,101 @@ def forecast(
             as_of=_day(as_of),
             quarters=quarters,
             target=aim,
+            confidence=wanted,
+            by=by,
             replications=replications,
             seed=seed,
             workers=_crew(workers, replications),
             calibration=calibration,
             progress=tell,
         )
-    _show(json_, lambda: forecasting.results_json(result), lambda: show_forecast(result))
+    _show(json_, lambda: forecast_files.results_json(result, period), lambda: show_forecast(result, period))
     if folder:
-        _told(forecasting.write_forecast(result, folder), quiet=json_)
+        _told(forecast_files.write_forecast(result, folder), quiet=json_)
+    if excel:
+        forecast_files.write_forecast_book(result, excel)
+        if not json_:
+            print(f"Excel file: {excel}")
+
+
+@app.command
+def bridge(
+    before: Path,
+    after: Path | None = None,
+    /,
+    *,
+    deals: Annotated[list[str], Parameter(consume_multiple=True)],
+    deals_after: Deals = None,
+    from_: Annotated[str, Parameter(name="--from")],
+    to: str | None = None,
+    map_: Annotated[Path | None, Parameter(name="--map")] = None,
+    period: str | None = None,
+    target: str | None = None,
+    replications: Replications = 200,
+    seed: int = 1,
+    workers: Workers = 0,
+    output: Output = None,
+    json_: Json = False,
+) -> None:
+    """Tell what changed a quarter's forecast from one date to another: won, lost, moved and new deals, rates, capacity.
+
+    Both forecasts are those of `forecast` with the same seed and replications. Between them lie forecasts that change
+    one thing each, in this order, on the same draws, so that the steps add up to the whole difference:
+    won (deals won since: what they booked less what was expected of them); lost (deals lost since);
+    time passed (deals that stand where they stood: days have gone in which they did not close);
+    pulled in, pushed out (deals that moved to another stage, and now bring more, or less, to the quarter);
+    new deals (those that came, less the fall in what is expected of deals not yet created);
+    value changes; other changes (another owner or segment);
+    rates (the model's figures, but its teams and calendar); capacity (these).
+
+    Args:
+        before: The scenario file of the earlier forecast.
+        after: The one of the later forecast; the same unless said.
+        deals: The CRM export (files or database URLs, as in fit): one that holds both dates, or that of the earlier.
+        deals_after: The export of the later date, where it is another one.
+        from_: The date of the earlier forecast, as 2026-10-31.
+        to: The date of the later one; the last date in its export unless said.
+        map_: A YAML file that names the columns.
+        period: The fiscal quarter that both forecast, such as 2026Q4; the one after --to unless said.
+        target: Bookings wanted in it, such as 3M, to see how their chance changed.
+        replications: How many replications of each forecast on the way.
+        seed: The seed; the same seed gives the same results.
+        workers: How many processes; all cores unless said.
+        output: The folder for results; runs/NAME-bridge unless said, NAME being the earlier file's.
+        json_: Print one JSON object instead of tables.
+    """
+    from simfunnel import bridge_files, runs
+    from simfunnel.bridge import bridge as bridge_of
+    from simfunnel.crm import read_crm
+    from simfunnel.forecast_screens import show_bridge
+    from simfunnel.replicate import engine_for
+    from simfunnel.scenario import load
+    from simfunnel.screens import progress
+
+    first, *rest = _all_loaded([before, after] if after else [before], load)
+    folder = _folder(output, before.with_name(f"{before.stem}-bridge"), quiet=json_)
+    aim = _amount(target)
+    if folder:
+        runs.check_folder(folder)
+    then = read_crm(*deals, mapping=map_, as_of=_day(from_, "--from"))
+    now = read_crm(*(deals_after or deals), mapping=map_, as_of=_day(to, "--to"))
+    _say_if_cold(engine_for(first))
+    with progress("building the bridge") as tell:
+        result = bridge_of(
+            first,
+            rest[0] if rest else None,
+            then,
+            now,
+            period=period,
+            target=aim,
+            replications=replications,
+            seed=seed,
+            workers=workers or min(os.cpu_count() or 1, 8),
+            progress=tell,
+        )
+    _show(json_, lambda: bridge_files.results_json(result), lambda: show_bridge(result))
+    if folder:
+        _told(bridge_files.write_bridge(result, folder), quiet=json_)
 
 
 @app.command
@@ -670,6 +778,18 @@ def _day(text: str | None, option: str = "--as-of") -> date | None:
     from simfunnel.scenario.fields import read_date
 
     return None if text is None else _read(read_date, text, option)
+
+
+def _amount(text: str | None, option: str = "--target") -> float | None:
+    from simfunnel.units import middle, read_amount
+
+    return None if text is None else float(middle(_read(read_amount, text, option)))
+
+
+def _chance(text: str, option: str) -> float:
+    from simfunnel.units import middle, read_chance
+
+    return float(middle(_read(read_chance, text, option)))
 
 
 def _precision(text: str | None) -> float | None:

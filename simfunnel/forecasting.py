@@ -6,41 +6,47 @@ quarter has booked already is known and added.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from simfunnel.calendars import quarter_of
-from simfunnel.calibration import Calibration, widened
+from simfunnel.calibration import Calibration
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
-from simfunnel.periods import periods
-from simfunnel.replicate import QUANTILES, Progress, Runs, run, summarise
-from simfunnel.runs import figures_of, manifest_of, plain, tables_of, version, write_tables_and_pictures
+from simfunnel.parts import (
+    SUMS,
+    added_up,
+    already_won,
+    check_grouping,
+    groups,
+    parts_of,
+    since,
+    table_of,
+    timeline,
+    won_until,
+)
+from simfunnel.pipeline import Coverage, categories, chances, coverage
+from simfunnel.replicate import Progress, Runs, run
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = ("already won", "open deals", "not yet created")
-METRICS = ("bookings", "wins")
 OPEN_DEALS = "open deals"
-TOTAL = "total"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The predictive distribution of bookings and wins by quarter.
+    """The predictive distribution of bookings, wins and pipeline.
 
-    `parts` is long: metric, period, part ('already won', 'open deals', 'not yet created'), replication, value. `table`
-    has mean, interval of the mean, standard deviation and quantiles by metric, period and part, `total` included.
-    `deals` has one row an open deal: its chance to be won by the end of each quarter, and when (P10, P50, P90 of the
-    date, if it is won).
+    `parts` is long, by quarter: metric, period, part ('already won', 'open deals', 'not yet created'), replication,
+    value. `table` has mean, interval of the mean, standard deviation and quantiles by metric, period and part, `total`
+    included; `timeline` is the same by week, month and quarter, and `groups` by group besides, where one was asked for.
+    `deals` has one row an open deal (see `pipeline.chances`); `coverage` one entry a quarter, where there is a target;
+    `categories` the open value by the sellers' own category, where the export has it. `added_up` holds the current
+    quarter's bookings from its first day to its last.
     """
 
     scenario: Scenario
@@ -51,6 +57,12 @@ class Forecast:
     deals: pd.DataFrame
     notes: tuple[str, ...]
     target: float | None
+    timeline: pd.DataFrame
+    added_up: pd.DataFrame
+    coverage: tuple[Coverage, ...] = ()
+    categories: pd.DataFrame | None = None
+    by: str | None = None
+    groups: pd.DataFrame | None = None
 
     def total(self, metric: str = "bookings") -> pd.DataFrame:
         """One metric's totals: a row a replication, a column a period."""
@@ -72,42 +84,106 @@ def forecast(
     as_of: date | None = None,
     quarters: int = 2,
     target: float | None = None,
+    confidence: float = 0.8,
+    by: str | None = None,
     replications: int = 300,
     seed: int = 1,
     workers: int = 1,
     calibration: Calibration | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
-    """Forecast bookings and wins for so many fiscal quarters, the current one counted as the first.
+    """Forecast bookings, wins and pipeline for so many fiscal quarters, the current one counted as the first.
 
-    `deals` is a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member, and
-    attributes); without it, the deals that the scenario lists are taken, if it lists any. The forecast begins on the
-    day after `as_of` (the history's own date, or the day before the scenario's start, unless given). With a
-    `calibration` (of a backtest, see `simfunnel.calibration`) the spread of what is still to come is multiplied by its
-    factor, and a note says so. Raises InputError where deals and scenario don't fit.
+    Args:
+        scenario: the model.
+        deals: a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member,
+            attributes, perhaps category); without it, the deals that the scenario lists are taken, if it lists any.
+        as_of: the day after which the forecast begins; the history's own date, or the day before the scenario's start,
+            unless given.
+        quarters: how many fiscal quarters.
+        target: bookings wanted in each quarter; the scenario's own unless given.
+        confidence: the wanted chance of the target, for which the coverage needed is told.
+        by: `source`, `member` or an attribute, for a table of parts by group.
+        replications: how many replications.
+        seed: the same seed gives the same results.
+        workers: how many processes.
+        calibration: of a backtest (see `simfunnel.calibration`): the spread of what is still to come is multiplied by
+            its factor, and a note says so.
+        progress: told after each replication.
+
+    Raises:
+        InputError: where deals and scenario don't fit, or an argument can't be.
     """
     if not 1 <= quarters <= 40:
         raise InputError(f"quarters must be 1 to 40, not {quarters}")
+    if not 0 < confidence < 1:
+        raise InputError(f"the wanted chance of a target must lie between 0 and 1, not {confidence:g}")
     history = deals if isinstance(deals, History) else None
+    day = _as_of(scenario, history, as_of)
+    notes: list[str] = []
+    ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
+    if by is not None:
+        check_grouping(ready, by)
+    if target is not None:
+        ready = ready.override({"target": target})
+    elif ready.spec.target is not None:
+        target = float(middle(ready.spec.target))
+    if not any(source.deals for source in ready.spec.sources.values()):
+        notes.append("no open deals were given, so this forecast holds only those not yet created")
+    won = won_until(history, ready.spec.start, ready.spec.fiscal_year_ends) if history else None
+    notes += _without_value(won, ready)
+    runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
+    notes += _of_calibration(calibration)
+    parts, found = parts_of(runs, won, calibration=calibration), chances(runs)
+    open_value = float(found["value"].sum()) if len(found) else 0.0
+    listed = deals.deals[deals.deals["outcome"] == "open"] if isinstance(deals, History) else deals
+    before = already_won(won, ready.spec).get("bookings", 0.0)
+    grouped = groups(ready, won, by, replications=runs.replications, seed=seed, workers=workers) if by else None
+    return Forecast(
+        scenario=ready,
+        runs=runs,
+        as_of=day,
+        parts=parts,
+        table=table_of(parts),
+        deals=found,
+        notes=tuple(notes),
+        target=target,
+        timeline=timeline(runs, won, calibration),
+        added_up=added_up(runs, won, calibration),
+        coverage=() if target is None else tuple(coverage(parts, open_value, target, confidence)),
+        categories=None if listed is None else categories(listed, found, before),
+        by=by,
+        groups=grouped,
+    )
+
+
+def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> date:
+    """The day after which the forecast begins. Raises InputError where it is not the history's."""
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
     if history and day != history.as_of:
         raise InputError(
             f"the history is cut at {history.as_of}, so it can't be forecast as of {day}; read it with as_of={day}"
         )
-    notes: list[str] = []
-    ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
-    if target is not None:
-        ready = ready.override({"target": target})
-    if not any(source.deals for source in ready.spec.sources.values()):
-        notes.append("no open deals were given, so this forecast holds only those not yet created")
-    runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
-    won = already_won(history, ready, notes) if history else {}
-    if target is None and scenario.spec.target is not None:
-        target = float(middle(scenario.spec.target))
-    parts = _parts(runs, won)
-    if calibration is not None:
-        parts = _calibrated(parts, calibration, notes)
-    return Forecast(ready, runs, day, parts, _table(parts), _chances(runs), tuple(notes), target)
+    return day
+
+
+def _of_calibration(calibration: Calibration | None) -> list[str]:
+    """What to note of a calibration: which spreads it changes, and what stays as simulated."""
+    factors = {metric: calibration.factor(metric) for metric in SUMS} if calibration else {}
+    return [
+        f"{metric}: the spread of what is still to come is {factor:.2f} times the simulation's, as the "
+        "backtest found it; groups, runs, pictures of runs and single deals' chances are as simulated"
+        for metric, factor in factors.items()
+        if factor != 1
+    ]
+
+
+def _without_value(won: pd.DataFrame | None, scenario: Scenario) -> list[str]:
+    """What to note of deals won in this quarter whose value is not known."""
+    unknown = 0 if won is None else int(since(won, scenario.spec, "quarter")["unvalued"].sum())
+    if not unknown:
+        return []
+    return [f"{unknown:,} deals won this quarter have no value and count as 0 in what is already won"]
 
 
 def from_today(
@@ -125,14 +201,14 @@ def from_today(
     """
     history = deals if isinstance(deals, History) else None
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
-    table = _open_deals(deals, scenario) if isinstance(deals, History) else deals
+    table = open_deals_for(deals, scenario) if isinstance(deals, History) else deals
     return prepared(scenario, table, day, quarters, [] if notes is None else notes)
 
 
-def _open_deals(history: History, scenario: Scenario) -> pd.DataFrame:
-    """The open deals in their stages; in one stage where the scenario knows only that (see `History.open_deals`)."""
-    known = scenario.spec.stages
-    as_one = history.open_stage in known and not set(history.stages) <= set(known)
+def open_deals_for(history: History, *scenarios: Scenario) -> pd.DataFrame:
+    """The open deals in their stages; in one stage where a scenario knows only that (see `History.open_deals`)."""
+    stages = [scenario.spec.stages for scenario in scenarios]
+    as_one = any(history.open_stage in known and not set(history.stages) <= set(known) for known in stages)
     return history.open_deals(as_one_stage=as_one)
 
 
@@ -198,172 +274,3 @@ def deal_rows(deals: pd.DataFrame, scenario: Scenario, notes: list[str]) -> list
 
 def _is_known(value: object) -> bool:
     return value is not None and value == value  # NaN differs from itself
-
-
-def already_won(history: History, scenario: Scenario, notes: list[str]) -> dict[str, float]:
-    """Bookings and wins of the current quarter up to the as-of date."""
-    import pandas as pd
-
-    start = scenario.spec.start
-    first, _ = quarter_of(start, scenario.spec.fiscal_year_ends)
-    won = history.deals[(history.deals.outcome == "won") & (history.deals.closed >= pd.Timestamp(first))]
-    if first == start:
-        return {}
-    unknown = int(won["value"].isna().sum())
-    if unknown:
-        notes.append(f"{unknown:,} deals won this quarter have no value and count as 0 in what is already won")
-    return {"bookings": float(won["value"].sum()), "wins": float(len(won))}
-
-
-def _parts(runs: Runs, won: Mapping[str, float]) -> pd.DataFrame:
-    """Each replication's bookings and wins by quarter and part."""
-    import pandas as pd
-
-    assert runs.grouped is not None
-    spec = runs.scenario.spec
-    listed = {name for name, source in spec.sources.items() if source.deals is not None}
-    rows = runs.grouped[(runs.grouped.unit == "quarter") & runs.grouped.metric.isin(METRICS)]
-    part = np.where(rows.group.isin(listed), PARTS[1], PARTS[2])
-    summed = rows.assign(part=part).groupby(["metric", "period", "part", "replication"], sort=False)["value"].sum()
-    frame = summed.reset_index()
-    if won:
-        first = periods(spec.start, 0.0, spec.days, "quarter", spec.fiscal_year_ends).labels[0]
-        known = [
-            {"metric": m, "period": first, "part": PARTS[0], "replication": k, "value": won[m]}
-            for m in METRICS
-            for k in range(runs.replications)
-        ]
-        frame = pd.concat([pd.DataFrame(known), frame], ignore_index=True)
-        frame["period"] = frame["period"].str.removesuffix(" (part)")
-    return frame.sort_values("part", key=lambda part: part.map(PARTS.index), kind="stable", ignore_index=True)
-
-
-def _calibrated(parts: pd.DataFrame, calibration: Calibration, notes: list[str]) -> pd.DataFrame:
-    """The parts with the spread of their sum widened; what is already won stays, and the others keep their shares."""
-    import pandas as pd
-
-    done = []
-    for metric, rows in parts.groupby("metric", sort=False):
-        factor = calibration.factor(str(metric))
-        if factor != 1:
-            notes.append(
-                f"{metric}: the spread of what is still to come is {factor:.2f} times the simulation's, as the "
-                "backtest found it; runs, pictures of runs and single deals' chances are as simulated"
-            )
-            rows = pd.concat([_widened(part, factor) for _, part in rows.groupby("period", sort=False)])
-        done.append(rows)
-    return pd.concat(done).loc[parts.index]
-
-
-def _widened(rows: pd.DataFrame, factor: float) -> pd.DataFrame:
-    """One metric and period."""
-    coming = rows[rows["part"] != PARTS[0]]
-    sums = coming.groupby("replication")["value"].sum()
-    wider = widened(sums.to_numpy(), factor)
-    ratios = np.divide(wider, sums, out=np.ones(len(sums)), where=sums.to_numpy() > 0)
-    ratio = rows["replication"].map(dict(zip(sums.index, ratios, strict=True)))
-    values = rows["value"] * np.where(rows["part"] == PARTS[0], 1.0, ratio)
-    return rows.assign(value=values)
-
-
-def _table(parts: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    total = parts.groupby(["metric", "period", "replication"], sort=False)["value"].sum().reset_index()
-    both = pd.concat([parts, total.assign(part=TOTAL)], ignore_index=True)
-    table = summarise(both, ["metric", "period", "part"], QUANTILES)
-    order = {name: k for k, name in enumerate([*METRICS, *dict.fromkeys(parts.period), *PARTS, TOTAL])}
-    rank = table[["metric", "period", "part"]].replace(order).apply(tuple, axis=1)
-    return table.iloc[
-        np.argsort(rank.map(list(dict.fromkeys(sorted(rank))).index).to_numpy(), kind="stable")
-    ].reset_index(drop=True)
-
-
-def _chances(runs: Runs) -> pd.DataFrame:
-    """For each open deal its chance to be won by the end of each quarter, and the band of the date if it is won."""
-    import pandas as pd
-
-    spec = runs.scenario.spec
-    listed = [deal for source in spec.sources.values() for deal in source.deals or ()]
-    if not listed or runs.deals is None:
-        return pd.DataFrame(columns=["deal", "stage", "age", "value", "member"])
-    n = runs.replications
-    won = runs.deals["won"].to_numpy().reshape(n, len(listed))
-    value = runs.deals["value"].to_numpy().reshape(n, len(listed))
-    cut = periods(spec.start, 0.0, spec.days, "quarter", spec.fiscal_year_ends)
-    table = pd.DataFrame(
-        {
-            "deal": [d.id for d in listed],
-            "stage": [d.stage for d in listed],
-            "age": [float(middle(d.age)) for d in listed],
-            "value": value.mean(axis=0),
-            "member": [d.member or "" for d in listed],
-        }
-    )
-    for edge, label in zip(cut.edges[1:], cut.labels, strict=True):
-        table[f"won by end of {label.removesuffix(' (part)')}"] = (won < edge).mean(axis=0)
-    days = [won[~np.isnan(won[:, k]), k] for k in range(len(listed))]
-    for q in QUANTILES:
-        dates = [spec.start + timedelta(days=int(np.quantile(d, q))) if len(d) else None for d in days]
-        table[f"date P{q * 100:.0f}"] = dates
-    return table.sort_values(table.columns[5], ascending=False, kind="stable").reset_index(drop=True)
-
-
-# --- results ----------------------------------------------------------------------------------------------------------
-
-
-def results_json(forecast: Forecast) -> dict[str, Any]:
-    """What `forecast --json` prints: bookings and wins by quarter, with the parts of which they are made."""
-    results = [
-        {
-            "metric": row["metric"],
-            "period": row["period"],
-            "part": row["part"],
-            "mean": row["mean"],
-            "sd": row["sd"],
-            "quantiles": {f"{q:g}": row[f"{q:g}"] for q in QUANTILES},
-        }
-        for row in forecast.table.to_dict("records")
-    ]
-    said = {
-        "scenario": forecast.scenario.name,
-        "as_of": forecast.as_of.isoformat(),
-        "seed": forecast.runs.seed,
-        "replications": forecast.runs.replications,
-        "version": version(),
-        "target": forecast.target,
-        "prob_target": forecast.prob_target(),
-        "results": results,
-    }
-    return dict(plain(said))
-
-
-def write_forecast(forecast: Forecast, folder: Path) -> Path:
-    """Write the folder of a forecast: totals and parts, each open deal's chance, pictures, and the scenario."""
-    from simfunnel import plots
-
-    currency = forecast.scenario.spec.currency
-    note = f"as of {forecast.as_of} · {forecast.runs.replications} replications, seed {forecast.runs.seed}"
-    pictures = {
-        f"forecast-{metric}": plots.forecast(
-            forecast.parts[forecast.parts["metric"] == metric],
-            target=forecast.target if metric == "bookings" else None,
-            currency=currency,
-            metric=metric,
-            note=note,
-        )
-        for metric in METRICS
-    }
-    return write_tables_and_pictures(
-        folder,
-        tables={
-            **tables_of(forecast.runs),
-            "forecast": forecast.table,
-            "parts": forecast.parts,
-            "deals": forecast.deals,
-        },
-        figures={**pictures, **figures_of(forecast.runs)},
-        manifest=manifest_of(forecast.runs, "forecast")
-        | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},
-        texts={"scenario.yaml": forecast.scenario.to_yaml()},
-    )

@@ -94,6 +94,11 @@ def periods(start: date, first: float, last: float, unit: str, fiscal_year_ends:
     return Periods(unit, np.array(edges), tuple(labels))
 
 
+def first_day(day: date, unit: str, fiscal_year_ends: int = 12) -> date:
+    """The first day of the week, month or fiscal quarter in which a day lies."""
+    return _BOUNDS[unit](day, fiscal_year_ends)[0]
+
+
 def quarter_name(first: date, fiscal_year_ends: int) -> str:
     """`2026Q4` for calendar years, `FY27 Q1` (the fiscal year named by its end) otherwise."""
     months_in = (first.month - fiscal_year_ends - 1) % 12

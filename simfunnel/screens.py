@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from simfunnel import kpis
-from simfunnel.formatting import figure, hours, money, share, signed
+from simfunnel.formatting import figure, hours, share, signed
 from simfunnel.replicate import Progress, Runs
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from simfunnel.backtesting.backtest import Backtest
     from simfunnel.comparison import Comparison
-    from simfunnel.forecasting import Forecast
     from simfunnel.verifying import Verification
 
 WIDE = 130  # columns to use where there is no terminal to ask
@@ -155,29 +154,6 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
         out.print(table)
     if comparison.reached is False:
         out.print("The precision that was asked for was not reached.")
-
-
-def show_forecast(forecast: Forecast) -> None:
-    """Bookings and wins by quarter and part, and the chance of the target."""
-    from rich.table import Table
-
-    out = console()
-    spec = forecast.scenario.spec
-    out.print(
-        f"\nForecast as of {forecast.as_of}: {forecast.runs.replications} replications, seed "
-        f"{forecast.runs.seed}. Money in {spec.currency}."
-    )
-    table = Table("", "quarter", "part", "mean", "P10 (low)", "P50", "P90 (high)")
-    for row in forecast.table.to_dict("records"):
-        unit = kpis.METRICS[row["metric"]].unit
-        cells = [figure(row[q], unit) for q in ("mean", "0.1", "0.5", "0.9")]
-        style = "bold" if row["part"] == "total" else None
-        table.add_row(row["metric"], row["period"], row["part"], *cells, style=style)
-    out.print(table)
-    for period, chance in forecast.prob_target().items():
-        out.print(f"P({period} bookings reach {money(forecast.target or 0.0, spec.currency)}) = {share(chance)}")
-    for note in forecast.notes:
-        out.print(f"Note: {note}.")
 
 
 def show_backtest(found: Backtest) -> None:

@@ -141,6 +141,33 @@ def test_init_fit_forecast_and_compare_follow_one_another(folder, capsys):
     assert main(["compare", "mine/model.yaml", "mine/more.yaml", "-n", "2", "--json"]) == 0
 
 
+def test_a_forecast_by_month_and_size_also_goes_to_excel(folder, capsys):
+    deals = ["id,created,closed,stage,amount,owner,size,forecast category"]
+    deals += [f"o{k},2026-11-0{k + 1},,open,{k + 1}000,Ana,small,Commit" for k in range(5)]
+    deals += [f"w{k},2026-10-0{k + 1},2026-11-0{k + 1},won,900,Ana,large,Closed" for k in range(5)]
+    Path("deals.csv").write_text("\n".join(deals))
+    forecast = ["forecast", "tiny.yaml", "--deals", "deals.csv", "--as-of", "2026-11-10", "-n", "3", "--target", "90k"]
+    assert main([*forecast, "--period", "month", "--by", "size", "--excel", "f.xlsx", "-o", "out"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("2026-12", "By size", "Open deals of which most is expected", "P(2026Q4 bookings reach 90.0k USD)"):
+        assert words in shown
+    assert "the open pipeline of 15.0k covers that" in " ".join(shown.split())
+    assert Path("f.xlsx").read_bytes()[:2] == b"PK"
+    pictures = {p.name for p in Path("out/pictures").iterdir()}
+    assert pictures >= {"forecast-quarter.png", "forecast-deals.png", "forecast-pipeline_value.png"}
+    bridge = ["bridge", "tiny.yaml", "more.yaml", "--deals", "deals.csv", "--from", "2026-11-03", "--to", "2026-11-10"]
+    assert main([*bridge, "-n", "3", "--target", "90k", "-o", "between"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("forecast as of 2026-11-03", "won", "capacity", "Deals that changed it most"):
+        assert words in shown
+    assert Path("between/pictures/bridge.png").is_file()
+    assert main([*bridge, "-n", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    ends = {step["step"]: step["expected"] for step in found["steps"]}
+    changes = [step["change"] for step in found["steps"] if step["change"] is not None]
+    assert sum(changes) == pytest.approx(ends["after"] - ends["before"])
+
+
 def test_init_overwrites_nothing(folder, capsys):
     assert main(["init", "mine"]) == 0
     before = Path("mine/deals.csv").read_bytes()
@@ -161,6 +188,12 @@ def test_init_overwrites_nothing(folder, capsys):
         (["compare", "tiny.yaml", "more.yaml", "--precision", "two"], "--precision: 'two' is no chance"),
         (["forecast", "tiny.yaml", "--target", "lots"], "--target: 'lots' is no amount"),
         (["forecast", "tiny.yaml", "--quarters", "0"], "quarters must be"),
+        (["forecast", "tiny.yaml", "--by", "sise"], "--by: 'sise' is no grouping of a forecast"),
+        (["forecast", "tiny.yaml", "--confidence", "two"], "--confidence: 'two' is no chance"),
+        (["forecast", "tiny.yaml", "--excel", "f.csv"], "name an Excel file that ends in .xlsx"),
+        (["bridge", "tiny.yaml", "--deals", "gone.csv", "--from", "2026-10-05"], "gone.csv"),
+        (["bridge", "tiny.yaml", "--deals", "gone.csv"], "--from"),
+        (["bridge", "tiny.yaml", "--deals", "gone.csv", "--from", "May"], "--from: 'May' is no date"),
         (["fit", "missing.csv", "-o", "model.yaml"], "missing.csv"),
         (["fit", "tiny.yaml", "-o", "model.yaml"], "tiny.yaml"),
         (["check", "more.yaml", "gone.yaml"], "no such file"),
@@ -237,7 +270,7 @@ def test_ctrl_c_keeps_the_replications_that_are_done(folder):
 def test_help_is_quick_to_read_and_names_every_command():
     done = outside("--help")
     assert done.returncode == 0
-    for command in ("init", "check", "run", "compare", "experiment", "fit", "forecast", "schema"):
+    for command in ("init", "check", "run", "compare", "experiment", "fit", "forecast", "bridge", "schema"):
         assert command in done.stdout
 
 

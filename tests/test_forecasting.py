@@ -1,3 +1,5 @@
+import json
+import sys
 from datetime import date
 
 import numpy as np
@@ -6,8 +8,10 @@ import pytest
 
 from simfunnel.comparison import compare
 from simfunnel.errors import InputError
+from simfunnel.forecast_files import results_json, write_forecast_book
 from simfunnel.forecasting import forecast, from_today
 from simfunnel.scenario import load_text
+from simfunnel.spreadsheets import Sheet, runs_book, write_book
 
 MODEL = """
 name: Model
@@ -135,3 +139,180 @@ def test_a_comparison_can_begin_from_today(model):
     same = forecast(model, deals(30), as_of=date(2026, 9, 30), replications=3)
     assert result.baseline.values("wins").equals(same.runs.values("wins"))
     assert len(more.spec.teams["sellers"].members or ()) == 3
+
+
+# --- periods, groups, coverage, categories ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """Deals of two sellers until 2026-11-11, a Wednesday: five won in the quarter, two of them in November."""
+    rows = ["id,created,closed,stage,amount,owner,size"]
+    rows += [f"o{k},2026-10-{k + 10},,open,{100 * k},{'Ana' if k % 2 else 'Bo'},small" for k in range(10)]
+    days = ["2026-09-20", "2026-10-05", "2026-10-06", "2026-10-30", "2026-11-02", "2026-11-10"]
+    rows += [f"w{k},2026-09-01,{day},won,700,Ana,{'small' if k % 2 else 'large'}" for k, day in enumerate(days)]
+    rows += [f"l{k},2026-09-01,2026-10-1{k},lost,0,Bo,large" for k in range(4)]
+    file = tmp_path_factory.mktemp("export") / "deals.csv"
+    file.write_text("\n".join(rows))
+    from simfunnel.crm.importing import read_crm
+
+    return read_crm(file, as_of="2026-11-11")
+
+
+@pytest.fixture(scope="module")
+def whole(model, history):
+    return forecast(model, history, replications=30, target=40_000, by="member")
+
+
+def test_what_is_already_won_belongs_to_the_week_month_and_quarter_that_the_date_cuts(whole):
+    won = whole.timeline[(whole.timeline.part == "already won") & (whole.timeline.metric == "bookings")]
+    assert dict(zip(won["period"], won["mean"], strict=True)) == {
+        "2026-W46": 700.0,  # that of Tuesday 10 November
+        "2026-11": 1400.0,
+        "2026Q4": 3500.0,
+    }
+
+
+def test_sums_of_months_are_the_quarters_and_stocks_are_those_at_the_end(whole):
+    means = whole.timeline[whole.timeline.part == "total"].set_index(["unit", "metric", "period"])["mean"]
+    by_month = sum(means["month", "bookings", month] for month in ("2026-11", "2026-12"))
+    october = 3 * 700  # won before the month that the forecast begins in
+    assert by_month + october == pytest.approx(means["quarter", "bookings", "2026Q4"])
+    for metric in ("pipeline_value", "open_deals"):
+        assert means["month", metric, "2026-12"] == means["quarter", metric, "2026Q4"]
+    run = whole.runs.summary("quarter").set_index(["metric", "period"])["mean"]
+    assert means["quarter", "pipeline_value", "2027Q1"] == pytest.approx(run["pipeline_value", "2027Q1"])
+
+
+@pytest.mark.parametrize("by", ["member", "source", "size"])
+def test_groups_add_up_to_the_whole(model, history, by):
+    result = forecast(model, history, replications=4, by=by)
+    keys = ["unit", "metric", "period"]
+    summed = result.groups[result.groups.part == "total"].groupby(keys)["mean"].sum()
+    total = result.timeline[result.timeline.part == "total"].set_index(keys)["mean"]
+    pd.testing.assert_series_equal(summed.sort_index(), total[summed.index].sort_index(), check_names=False)
+    by_part = result.groups.groupby([*keys, "part"])["mean"].sum()
+    parts = result.timeline.set_index([*keys, "part"])["mean"].reindex(by_part.index)
+    assert by_part.to_numpy() == pytest.approx(parts.to_numpy())
+
+
+def test_members_have_what_they_won(whole):
+    won = whole.groups[(whole.groups.part == "already won") & (whole.groups.period == "2026Q4")]
+    assert won.set_index(["group", "metric"])["mean"].to_dict() == {("Ana", "bookings"): 3500.0, ("Ana", "wins"): 5.0}
+
+
+def test_a_strange_grouping_is_refused(model):
+    with pytest.raises(InputError, match="'sise' is no grouping of a forecast; allowed: source, member, size"):
+        forecast(model, deals(3), as_of=date(2026, 9, 30), replications=2, by="sise")
+
+
+def test_the_coverage_needed_gives_the_chance_that_was_asked_for(model):
+    quiet = model.override({"sources.web.rate": 0})
+    options = {"as_of": date(2026, 9, 30), "quarters": 1, "replications": 200, "target": 60_000}
+    small = forecast(quiet, deals(200), confidence=0.9, **options)
+    (coverage,) = small.coverage
+    assert coverage.ratio == pytest.approx(200 * 500 / 60_000)
+    assert coverage.chance < 0.1
+    bookings = small.total()["2026Q4"].to_numpy()
+    assert (coverage.factor * bookings >= 60_000 - 1e-6).mean() >= 0.9
+    assert (0.999 * coverage.factor * bookings >= 60_000).mean() < 0.9
+    # a pipeline so much larger by deals of larger value reaches the target as often as was asked for
+    large = forecast(quiet, deals(200, value=500.0 * coverage.factor * (1 + 1e-9)), confidence=0.9, **options)
+    assert large.coverage[0].chance == pytest.approx(0.9, abs=0.011)
+    assert "For a chance of 90% to reach the target" in coverage.words("USD")
+
+
+def test_a_target_that_is_reached_or_out_of_reach_needs_no_ratio(model, history):
+    reached = forecast(model, history, replications=3, target=3000, quarters=1).coverage[0]
+    assert reached.ratio is None
+    assert reached.words("USD") == "2026Q4: what is already won reaches the target"
+    nobody = forecast(model, deals(0), as_of=date(2026, 9, 30), quarters=1, replications=3, target=1e6).coverage[0]
+    assert nobody.needed is None
+    assert "no size of today's pipeline is enough" in nobody.words("USD")
+
+
+def test_a_wanted_chance_must_be_one(model):
+    with pytest.raises(InputError, match="must lie between 0 and 1, not 1"):
+        forecast(model, deals(1), as_of=date(2026, 9, 30), replications=2, confidence=1.0)
+
+
+def test_categories_are_summed_from_the_surest_on(model):
+    table = deals(9, category=["Pipeline", "Commit", "Best Case"] * 3, value=[100.0, 20.0, 3.0] * 3)
+    result = forecast(model, table, as_of=date(2026, 9, 30), replications=10)
+    assert list(result.categories["category"]) == ["Commit", "Best Case", "Pipeline"]
+    assert list(result.categories["value"]) == [60.0, 9.0, 300.0]
+    assert list(result.categories["with what is won"]) == [60.0, 69.0, 369.0]
+    expected = result.deals["expected in 2026Q4"].sum()
+    assert result.categories["expected in 2026Q4"].sum() == pytest.approx(expected)
+    assert forecast(model, deals(3), as_of=date(2026, 9, 30), replications=2).categories is None
+
+
+def test_deals_come_in_the_order_of_what_to_expect(whole):
+    expected = whole.deals["expected in 2026Q4"]
+    assert expected.is_monotonic_decreasing
+    own = whole.parts[(whole.parts.metric == "bookings") & (whole.parts.part == "open deals")]
+    assert expected.sum() == pytest.approx(own[own.period == "2026Q4"]["value"].mean())
+    soon, later = whole.deals["won in 4 weeks"], whole.deals["won by end of 2026Q4"]
+    assert (soon <= later).all()
+
+
+def test_the_quarter_is_added_up_from_its_first_day(whole):
+    table = whole.added_up
+    known = table[table.known]
+    assert (str(known["at"].iloc[0].date()), known["0.5"].iloc[0]) == ("2026-10-01", 0.0)
+    assert (str(known["at"].iloc[-1].date()), known["0.5"].iloc[-1]) == ("2026-11-12", 3500.0)
+    assert str(table["at"].iloc[-1].date()) == "2027-01-01"
+    assert table["0.9"].iloc[-1] == pytest.approx(whole.total()["2026Q4"].quantile(0.9))
+
+
+def test_the_json_holds_parts_groups_and_coverage(whole):
+    said = json.loads(json.dumps(results_json(whole, "month"), allow_nan=False))
+    assert {row["period"] for row in said["results"]} >= {"2026-11", "2026-12", "2027-03"}
+    assert {row.get("group") for row in said["results"]} == {None, "nobody", "Ana", "Bo"}
+    assert said["coverage"][0]["wanted_chance"] == 0.8
+
+
+# --- Excel ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_workbook_has_a_summary_first_and_money_in_its_currency(whole, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    path = write_forecast_book(whole, tmp_path / "f.xlsx")
+    book = openpyxl.load_workbook(path)
+    assert book.sheetnames == [
+        "summary", "by quarter", "by month", "by week", "by member", "coverage", "open deals",
+    ]  # fmt: skip
+    sheet = book["by quarter"]
+    header = [cell.value for cell in sheet[1]]
+    assert header[:4] == ["Metric", "Period", "Part", "Mean"]
+    assert sheet.freeze_panes == "B2"
+    first = sheet[2]
+    assert [cell.value for cell in first[:4]] == ["bookings", "2026Q4", "already won", 3500]
+    assert first[3].number_format == '#,##0 "USD"'
+    deal = book["open deals"]
+    dates = [cell for cell in deal[2] if cell.is_date]
+    assert {cell.number_format for cell in dates} <= {"yyyy-mm-dd"}
+    assert any(cell.number_format == "0.0%" for cell in deal[2])
+    assert "Forecast of Model as of 2026-11-11" in str(book["summary"]["A1"].value)
+
+
+def test_a_name_is_never_a_formula_and_missing_numbers_are_empty_cells(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    table = pd.DataFrame({"name": ['=HYPERLINK("x")', "a\x07b"], "value": [np.nan, np.inf]})
+    sheet = openpyxl.load_workbook(write_book([Sheet("a/b", table, {"value": "money"})], tmp_path / "t.xlsx"))["a b"]
+    assert (sheet["A2"].value, sheet["A2"].data_type) == ('=HYPERLINK("x")', "s")
+    assert (sheet["A3"].value, sheet["B2"].value, sheet["B3"].value) == ("ab", None, None)
+
+
+def test_runs_make_a_workbook(whole, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.load_workbook(runs_book(whole.runs, tmp_path / "r.xlsx"))
+    assert book.sheetnames == ["summary", "by quarter", "by month", "by week"]
+
+
+def test_without_openpyxl_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(InputError, match=r"pip install 'simfunnel\[excel\]'"):
+        write_book([], tmp_path / "f.xlsx")
+    with pytest.raises(InputError, match=r"ends in \.xlsx"):
+        write_book([], tmp_path / "f.xls")

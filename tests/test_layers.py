@@ -39,6 +39,7 @@ LAYERS = (
     "replicate",
     "runs",
     "unfinished",
+    "spreadsheets",
     # from data to a scenario
     "crm",
     "fitting",
@@ -49,7 +50,14 @@ LAYERS = (
     # what is asked of many runs
     "comparison",
     "experiments",
+    "contributions",
+    "parts",
+    "pipeline",
     "forecasting",
+    "forecast_files",
+    "deal_changes",
+    "bridge",
+    "bridge_files",
     "segments",
     "windows",
     "baselines",
@@ -60,6 +68,7 @@ LAYERS = (
     # what a person sees
     "starter",
     "screens",
+    "forecast_screens",
     "cli",
 )
 

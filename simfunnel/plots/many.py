@@ -184,7 +184,7 @@ def forecast(
         return figure
     bars = extract.forecast_bars(parts)
     first = extract.spread_of(extract.forecast_totals(parts).iloc[:, 0], metric, str(bars["period"].iloc[0]), target)
-    title = f"{name_of(metric)} in {first.period}"
+    title = f"{name_of(metric)} {'at the end of' if metric in extract.STOCKS else 'in'} {first.period}"
     if first.quantiles:
         low, high = first.quantiles[0.1], first.quantiles[0.9]
         title += f": {in_most(low, high, parts['replication'].nunique(), unit, currency)}"
