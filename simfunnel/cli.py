@@ -25,6 +25,8 @@ from simfunnel import __version__
 from simfunnel.errors import Fault, InputError, SimfunnelError
 
 if TYPE_CHECKING:
+    from simfunnel.crm import Export
+    from simfunnel.pooling import Track
     from simfunnel.scenario import Scenario
 
 app = App(
@@ -384,6 +386,7 @@ def forecast(
     replications: Replications = 300,
     seed: int = 1,
     workers: Workers = 0,
+    past: int = 6,
     calibrated: Path | None = None,
     output: Output = None,
     json_: Json = False,
@@ -413,13 +416,15 @@ def forecast(
         replications: How many replications.
         seed: The seed; the same seed gives the same results.
         workers: How many processes; all cores unless said.
-        calibrated: The folder of a backtest; spreads are widened by what it found.
+        past: From how many past dates, four weeks apart, to forecast first: totals are then pooled with simple
+            forecasts and widened by how these turned out. 0 for the simulation alone.
+        calibrated: The folder of a backtest, whose record is taken instead.
         output: The folder for results; runs/NAME-forecast unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import forecast_files, forecasting, runs, spreadsheets
-    from simfunnel.calibration import read_calibration
-    from simfunnel.crm import read_crm
+    from simfunnel.backtesting.record import read_record
+    from simfunnel.crm import read_export
     from simfunnel.forecast_screens import show_forecast
     from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
@@ -433,9 +438,12 @@ def forecast(
         runs.check_folder(folder)
     if excel:
         spreadsheets.check_book(excel)
-    history = read_crm(*deals, mapping=map_, as_of=_day(as_of)) if deals else None
-    calibration = read_calibration(calibrated) if calibrated else None
+    export = read_export(*deals, mapping=map_) if deals else None
+    history = export.until(_day(as_of)) if export else None
     _say_if_cold(engine_for(model))
+    record = read_record(calibrated) if calibrated else None
+    if record is None and export and history and past > 0:
+        record = _record(export, history.as_of, past, seed, workers, model.spec.fiscal_year_ends)
     with progress("forecasting") as tell:
         result = forecasting.forecast(
             model,
@@ -448,7 +456,7 @@ def forecast(
             replications=replications,
             seed=seed,
             workers=_crew(workers, replications),
-            calibration=calibration,
+            record=record,
             progress=tell,
         )
     _show(json_, lambda: forecast_files.results_json(result, period), lambda: show_forecast(result, period))
@@ -754,6 +762,22 @@ def _on(cluster: str | None) -> Iterator[None]:
         raise InputError(f"--cluster: no Dask scheduler answers at {cluster} ({error})") from None
     with client, joblib.parallel_config("dask"):
         yield
+
+
+def _record(export: Export, as_of: date, dates: int, seed: int, workers: int, fiscal_year_ends: int) -> Track | None:
+    """How forecasts from a few past dates turned out; none, and a word, where the history is too short for that."""
+    from simfunnel.backtesting.record import record_before
+    from simfunnel.screens import progress
+
+    crew = workers or min(os.cpu_count() or 1, 8)
+    try:
+        with progress("forecasting from past dates") as tell:
+            return record_before(
+                export, as_of, dates=dates, seed=seed, workers=crew, fiscal_year_ends=fiscal_year_ends, progress=tell
+            )
+    except InputError as short:
+        print(f"the simulation alone: {short}", file=sys.stderr)
+        return None
 
 
 def _warn(scenario: Scenario, engine: str | None = None) -> None:

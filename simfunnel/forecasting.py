@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfunnel.calendars import quarter_of
 from simfunnel.calibration import Calibration
+from simfunnel.corrections import Correction, by_calibration, by_record
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.parts import (
@@ -19,6 +20,7 @@ from simfunnel.parts import (
     added_up,
     already_won,
     check_grouping,
+    cut,
     groups,
     parts_of,
     since,
@@ -27,6 +29,7 @@ from simfunnel.parts import (
     won_until,
 )
 from simfunnel.pipeline import Coverage, categories, chances, coverage
+from simfunnel.pooling import Track
 from simfunnel.replicate import Progress, Runs, run
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
@@ -90,6 +93,7 @@ def forecast(
     seed: int = 1,
     workers: int = 1,
     calibration: Calibration | None = None,
+    record: Track | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
     """Forecast bookings, wins and pipeline for so many fiscal quarters, the current one counted as the first.
@@ -109,6 +113,9 @@ def forecast(
         workers: how many processes.
         calibration: of a backtest (see `simfunnel.calibration`): the spread of what is still to come is multiplied by
             its factor, and a note says so.
+        record: of past forecasts from this history (see `backtesting.record`): totals still to come are pooled with
+            what the baselines foresee and widened, as the record tells; it needs a history, and leaves no say to
+            `calibration`.
         progress: told after each replication.
 
     Raises:
@@ -133,8 +140,9 @@ def forecast(
     won = won_until(history, ready.spec.start, ready.spec.fiscal_year_ends) if history else None
     notes += _without_value(won, ready)
     runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
-    notes += _of_calibration(calibration)
-    parts, found = parts_of(runs, won, calibration=calibration), chances(runs)
+    correction = _correction(runs, history, calibration, record, seed)
+    notes += correction.words if correction else ()
+    parts, found = parts_of(runs, won, correction=correction), chances(runs)
     open_value = float(found["value"].sum()) if len(found) else 0.0
     listed = deals.deals[deals.deals["outcome"] == "open"] if isinstance(deals, History) else deals
     before = already_won(won, ready.spec).get("bookings", 0.0)
@@ -148,8 +156,8 @@ def forecast(
         deals=found,
         notes=tuple(notes),
         target=target,
-        timeline=timeline(runs, won, calibration),
-        added_up=added_up(runs, won, calibration),
+        timeline=timeline(runs, won, correction),
+        added_up=added_up(runs, won, correction),
         coverage=() if target is None else tuple(coverage(parts, open_value, target, confidence)),
         categories=None if listed is None else categories(listed, found, before),
         by=by,
@@ -167,15 +175,15 @@ def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> d
     return day
 
 
-def _of_calibration(calibration: Calibration | None) -> list[str]:
-    """What to note of a calibration: which spreads it changes, and what stays as simulated."""
-    factors = {metric: calibration.factor(metric) for metric in SUMS} if calibration else {}
-    return [
-        f"{metric}: the spread of what is still to come is {factor:.2f} times the simulation's, as the "
-        "backtest found it; groups, runs, pictures of runs and single deals' chances are as simulated"
-        for metric, factor in factors.items()
-        if factor != 1
-    ]
+def _correction(
+    runs: Runs, history: History | None, calibration: Calibration | None, record: Track | None, seed: int
+) -> Correction | None:
+    """What is done to the totals still to come; nothing where nothing is known of past forecasts."""
+    coming = {metric: runs.values(metric, "quarter").to_numpy() for metric in SUMS}
+    if record is not None and history is not None:
+        spec = runs.scenario.spec
+        return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed)
+    return None if calibration is None else by_calibration(coming, calibration)
 
 
 def _without_value(won: pd.DataFrame | None, scenario: Scenario) -> list[str]:

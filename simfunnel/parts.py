@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfunnel.calendars import quarter_of
-from simfunnel.calibration import Calibration, widened
 from simfunnel.contributions import METRICS, NOBODY, groupings, read_replications, shares
+from simfunnel.corrections import Correction
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Floats
@@ -76,12 +76,12 @@ def since(won: pd.DataFrame, spec: ScenarioSpec, unit: str) -> pd.DataFrame:
 
 
 def parts_of(
-    runs: Runs, won: pd.DataFrame | None, unit: str = "quarter", *, calibration: Calibration | None = None
+    runs: Runs, won: pd.DataFrame | None, unit: str = "quarter", *, correction: Correction | None = None
 ) -> pd.DataFrame:
     """Each replication's metrics by period and part, long: metric, period, part, replication, value.
 
     `runs` must have been grouped by source. Where `won` is known, the first period is whole, and named so. With a
-    calibration, bookings and wins that are still to come are spread as it says.
+    correction, bookings and wins that are still to come are multiplied as it says.
     """
     import pandas as pd
 
@@ -103,31 +103,20 @@ def parts_of(
         frame = pd.concat([pd.DataFrame(repeated), frame], ignore_index=True)
         frame["period"] = frame["period"].replace(first, first.removesuffix(" (part)"))
     frame = in_order(frame, labels(spec, unit, whole=bool(known)))
-    return frame if calibration is None else calibrated(frame, calibration)
+    return frame if correction is None else corrected(frame, correction, spec, unit)
 
 
-def calibrated(parts: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
-    """The parts with the spread of their sum widened; what is already won stays, and the others keep their shares."""
-    import pandas as pd
-
-    done = []
-    for metric, rows in parts.groupby("metric", sort=False):
-        factor = calibration.factor(str(metric))
-        if metric in SUMS and factor != 1:
-            rows = pd.concat([_widened(part, factor) for _, part in rows.groupby("period", sort=False)])
-        done.append(rows)
-    return pd.concat(done).loc[parts.index]
-
-
-def _widened(rows: pd.DataFrame, factor: float) -> pd.DataFrame:
-    """One metric and period."""
-    coming = rows[rows["part"] != PARTS[0]]
-    sums = coming.groupby("replication")["value"].sum()
-    wider = widened(sums.to_numpy(), factor)
-    ratios = np.divide(wider, sums, out=np.ones(len(sums)), where=sums.to_numpy() > 0)
-    ratio = rows["replication"].map(dict(zip(sums.index, ratios, strict=True)))
-    values = rows["value"] * np.where(rows["part"] == PARTS[0], 1.0, ratio)
-    return rows.assign(value=values)
+def corrected(parts: pd.DataFrame, correction: Correction, spec: ScenarioSpec, unit: str) -> pd.DataFrame:
+    """The parts with what is still to come corrected; what is already won stays, and the others keep their shares."""
+    periods_, quarters = cut(spec, unit), cut(spec, "quarter")
+    place = {name: k for k, label in enumerate(periods_.labels) for name in (label, label.removesuffix(" (part)"))}
+    values = parts["value"].to_numpy(dtype=float, copy=True)
+    row = parts["replication"].rank(method="dense").to_numpy(dtype=int) - 1
+    column = parts["period"].map(place).to_numpy(dtype=int)
+    for metric in SUMS:
+        mine = ((parts["metric"] == metric) & (parts["part"] != PARTS[0])).to_numpy()
+        values[mine] *= correction.of(metric, periods_, quarters)[row[mine], column[mine]]
+    return parts.assign(value=values)
 
 
 def labels(spec: ScenarioSpec, unit: str, *, whole: bool) -> list[str]:
@@ -153,11 +142,11 @@ def table_of(parts: pd.DataFrame) -> pd.DataFrame:
     return in_order(summarise(both, ["metric", "period", "part"], QUANTILES), list(dict.fromkeys(parts["period"])))
 
 
-def timeline(runs: Runs, won: pd.DataFrame | None, calibration: Calibration | None = None) -> pd.DataFrame:
+def timeline(runs: Runs, won: pd.DataFrame | None, correction: Correction | None = None) -> pd.DataFrame:
     """The tables of parts by week, month and quarter in one; `unit` says which."""
     import pandas as pd
 
-    tables = {unit: table_of(parts_of(runs, won, unit, calibration=calibration)) for unit in UNITS}
+    tables = {unit: table_of(parts_of(runs, won, unit, correction=correction)) for unit in UNITS}
     return pd.concat([table.assign(unit=unit) for unit, table in tables.items()], ignore_index=True)[
         ["unit", *tables["quarter"].columns]
     ]
@@ -260,7 +249,7 @@ def summary(values: Floats) -> dict[str, float]:
 # --- up to the quarter's end ------------------------------------------------------------------------------------------
 
 
-def added_up(runs: Runs, won: pd.DataFrame | None, calibration: Calibration | None = None) -> pd.DataFrame:
+def added_up(runs: Runs, won: pd.DataFrame | None, correction: Correction | None = None) -> pd.DataFrame:
     """The current quarter's bookings, added up from its first day to its last, for a picture.
 
     Columns: at (a date), known (whether it has happened), and quantiles `0.1` … `0.9` over the replications; what has
@@ -277,15 +266,15 @@ def added_up(runs: Runs, won: pd.DataFrame | None, calibration: Calibration | No
         sums = [float(past.loc[past["closed"] < day, "value"].sum()) for day in days]
         rows += [{"at": day, "known": True} | {f"{q:g}": v for q in BANDS} for day, v in zip(days, sums, strict=True)]
     base = already_won(won, spec).get("bookings", 0.0)
-    factor = 1.0 if calibration is None else calibration.factor("bookings")
     weeks = cut(spec, "week")
     values = runs.values("bookings", "week").to_numpy().cumsum(axis=1)
     end = (after - spec.start).days
     rows.append({"at": start, "known": False} | {f"{q:g}": base for q in BANDS})
     inside = [k for k, edge in enumerate(weeks.edges[1:]) if edge < end]
     whole = runs.values("bookings", "quarter").iloc[:, 0].to_numpy()
+    ratio = np.ones(len(whole)) if correction is None else correction.ratios["bookings"][:, 0]
     for edge, column in [*((float(weeks.edges[k + 1]), values[:, k]) for k in inside), (float(end), whole)]:
-        spread = (column if factor == 1 else widened(column, factor)) + base
+        spread = column * ratio + base
         quantiles = dict(zip((f"{q:g}" for q in BANDS), np.quantile(spread, BANDS).tolist(), strict=True))
         rows.append({"at": start + timedelta(days=edge), "known": False} | quantiles)
     return pd.DataFrame(rows)

@@ -50,6 +50,9 @@ LAYERS = (
     # what is asked of many runs
     "comparison",
     "experiments",
+    "windows",
+    "baselines",
+    "corrections",
     "contributions",
     "parts",
     "pipeline",
@@ -59,8 +62,6 @@ LAYERS = (
     "bridge",
     "bridge_files",
     "segments",
-    "windows",
-    "baselines",
     "backtesting",
     # what is known beforehand, and whether an engine says so
     "known_answers",

@@ -1,0 +1,58 @@
+"""The track record of forecasts from a history: made now from a few past dates, or read from a backtest's folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from simfunnel.backtesting.backtest import backtest
+from simfunnel.backtesting.dates import as_of_dates
+from simfunnel.backtesting.tables import record_of
+from simfunnel.crm.importing import Export
+from simfunnel.errors import InputError
+from simfunnel.pooling import Track
+from simfunnel.replicate import Progress
+from simfunnel.runs import read_table
+
+STEP = "4 weeks"
+DATES = 6
+REPLICATIONS = 100
+
+
+def read_record(folder: Path | str) -> Track:
+    """The record that a backtest left in its folder. Raises InputError where there is none."""
+    cases = read_table(folder, "cases")
+    if "pool_needed" not in cases:
+        raise InputError(f"{folder}: its table 'cases' is not that of a backtest")
+    return record_of(cases)
+
+
+def record_before(
+    export: Export,
+    as_of: date,
+    *,
+    dates: int = DATES,
+    replications: int = REPLICATIONS,
+    seed: int = 1,
+    workers: int = 1,
+    fiscal_year_ends: int = 12,
+    progress: Progress | None = None,
+) -> Track:
+    """The record of forecasts from the last few dates, four weeks apart, before a day; nothing after it is looked at.
+
+    Raises InputError where the history is too short for any.
+    """
+    known = replace(export, last=min(as_of, export.last))
+    found = as_of_dates(known, known.until(known.last), STEP, None, fiscal_year_ends)[-dates:]
+    past = backtest(
+        known,
+        every=STEP,
+        first=found[0],
+        replications=replications,
+        seed=seed,
+        workers=workers,
+        fiscal_year_ends=fiscal_year_ends,
+        progress=progress,
+    )
+    return record_of(past.cases)

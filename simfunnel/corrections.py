@@ -1,0 +1,107 @@
+"""What past forecasts teach the present one: totals pooled with the baselines, and spread as wide as it had to be.
+
+Both act on each quarter's total that is still to come, replication by replication; weeks, months, open deals and those
+not yet created follow in proportion, so that all sums still hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from simfunnel.baselines import BASELINES, past_of
+from simfunnel.calibration import Calibration, widened
+from simfunnel.crm import History
+from simfunnel.numerics import Floats
+from simfunnel.periods import Periods
+from simfunnel.pooling import ALONE, Track, pooled
+from simfunnel.windows import NEXT_QUARTER, THIS_QUARTER, Window
+
+
+@dataclass(frozen=True)
+class Correction:
+    """By metric, what the amounts still to come are multiplied by (replications, quarters); and what to say of it."""
+
+    ratios: Mapping[str, Floats]
+    words: tuple[str, ...]
+
+    def of(self, metric: str, periods: Periods, quarters: Periods) -> Floats:
+        """The ratios by replication and period; a period has those of the quarter in which it begins."""
+        which = quarters.of(periods.edges[:-1])
+        return self.ratios[metric][:, np.maximum(which, 0)]
+
+
+def by_calibration(coming: Mapping[str, Floats], calibration: Calibration) -> Correction:
+    """Spreads multiplied by the factors of a backtest.
+
+    Args:
+        coming: by metric what each replication brings in each quarter (replications, quarters).
+        calibration: the factors.
+    """
+    ratios, words = {}, []
+    for metric, sums in coming.items():
+        factor = calibration.factor(metric)
+        wider = np.column_stack([widened(column, factor) for column in sums.T])
+        ratios[metric] = _ratio(wider if factor != 1 else sums, sums)
+        words += [_spread_in_words(metric, factor, "as the backtest found it")] if factor != 1 else []
+    return Correction(ratios, tuple(words))
+
+
+def by_record(
+    coming: Mapping[str, Floats], record: Track, history: History, quarters: Periods, start: date, seed: int
+) -> Correction:
+    """Each quarter's total pooled with what the baselines foresee, and widened, as the record tells.
+
+    Args:
+        coming: by metric what each replication brings in each quarter (replications, quarters).
+        record: of past forecasts; of those only what was known at the history's date counts.
+        history: what the baselines look at.
+        quarters: the quarters, in days from `start`.
+        start: the first day that is forecast.
+        seed: of the baselines' draws.
+    """
+    as_of = history.as_of
+    days = [start + timedelta(days=round(float(edge))) for edge in quarters.edges]
+    windows = [Window(f"quarter {k}", days[k], days[k + 1], days[k]) for k in range(len(quarters))]
+    count = len(next(iter(coming.values())))
+    past = past_of(history)
+    seen = {
+        name: baseline(past, as_of, windows, count, np.random.default_rng([seed, as_of.toordinal(), k])).totals
+        for k, (name, baseline) in enumerate(BASELINES.items())
+    }
+    ratios, words = {}, []
+    for metric, sums in coming.items():
+        factor = record.factor(as_of, metric)
+        columns = []
+        for k, window in enumerate(windows):
+            samples = {ALONE: sums[:, k]} | {name: totals[window.name, metric] for name, totals in seen.items()}
+            weights = record.weights(as_of, metric, THIS_QUARTER if k == 0 else NEXT_QUARTER, list(samples))
+            columns.append(widened(pooled(samples, weights), factor))
+            words += [_pool_in_words(metric, weights, len(record.known(as_of, metric)))] if k == 0 else []
+        ratios[metric] = _ratio(np.column_stack(columns), sums)
+        words += [_spread_in_words(metric, factor, "as past forecasts needed it")] if factor != 1 else []
+    return Correction(ratios, tuple(words))
+
+
+def _ratio(wanted: Floats, sums: Floats) -> Floats:
+    """What the sums are multiplied by to become what is wanted; a sum of nothing stays nothing."""
+    return np.divide(wanted, sums, out=np.ones(sums.shape), where=sums > 0)
+
+
+def _spread_in_words(metric: str, factor: float, why: str) -> str:
+    return (
+        f"{metric}: the spread of what is still to come is {factor:.2f} times as wide, {why}; groups, runs, pictures "
+        "of runs and single deals' chances are as simulated"
+    )
+
+
+def _pool_in_words(metric: str, weights: Mapping[str, float], known: int) -> str:
+    ranked: Sequence[str] = sorted(weights, key=lambda name: -weights[name])
+    shares = ", ".join(f"{name} {weights[name]:.0%}" for name in ranked)
+    return (
+        f"{metric} of this quarter are pooled from {shares}: weights by {known} past forecasts from this history whose "
+        "outcome is known"
+    )

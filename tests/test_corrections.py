@@ -1,0 +1,128 @@
+"""What past forecasts teach reaches the totals, and all sums still hold."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simfunnel.backtesting.record import read_record, record_before
+from simfunnel.baselines import BASELINES
+from simfunnel.calibration import Calibration, Spread
+from simfunnel.cli import main
+from simfunnel.corrections import by_calibration, by_record
+from simfunnel.crm import read_export
+from simfunnel.errors import InputError
+from simfunnel.fitting.fit import fit
+from simfunnel.forecasting import forecast
+from simfunnel.periods import periods
+from simfunnel.pooling import ALONE, Scored, Track
+from simfunnel.scenario import from_tree
+from simfunnel.starter import write_starter
+
+DAY = date(2026, 7, 31)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample") / "here"
+    write_starter(folder)
+    return folder / "deals.csv"
+
+
+@pytest.fixture(scope="module")
+def history(sample):
+    return read_export(sample).until(DAY)
+
+
+def trusting(method, needed=1.0):
+    """A record in which one method was always right."""
+    crps = {name: 0.0 if name == method else 10.0 for name in (ALONE, *BASELINES)}
+    days = [date(2025, 1, 3) + timedelta(weeks=4 * k) for k in range(400)]
+    return Track(
+        [
+            Scored(day, day + timedelta(weeks=4), metric, window, crps, needed)
+            for day in days
+            for metric in ("wins", "bookings")
+            for window in ("this quarter", "next quarter")
+            if day < DAY - timedelta(weeks=5)
+        ]
+    )
+
+
+def coming(n=200, seed=1):
+    rng = np.random.default_rng(seed)
+    return {"wins": rng.poisson([50, 80], (n, 2)).astype(float), "bookings": rng.gamma(9, [5e3, 8e3], (n, 2))}
+
+
+def test_a_simulation_that_was_always_right_stays_nearly_as_it_is(history):
+    quarters = periods(DAY + timedelta(days=1), 0.0, 153.0, "quarter")
+    found = by_record(coming(), trusting(ALONE), history, quarters, DAY + timedelta(days=1), 1)
+    other = by_record(coming(), trusting("run rate"), history, quarters, DAY + timedelta(days=1), 1)
+    off = {m: abs(np.median(c.ratios["wins"]) - 1) for m, c in (("alone", found), ("rate", other))}
+    assert off["alone"] < off["rate"] / 3
+    assert any("simulation 9" in words or "simulation 8" in words for words in found.words)
+
+
+def test_a_record_of_too_narrow_intervals_widens_them(history):
+    quarters = periods(DAY + timedelta(days=1), 0.0, 153.0, "quarter")
+    sums = coming()
+    one, two = (
+        by_record(sums, trusting(ALONE, needed), history, quarters, DAY + timedelta(days=1), 1).ratios["wins"]
+        for needed in (1.0, 2.0)
+    )
+    root = [np.sqrt(sums["wins"] * ratio) for ratio in (one, two)]
+    assert root[1].std(axis=0) / root[0].std(axis=0) == pytest.approx([2, 2], rel=0.05)
+
+
+def test_factors_of_a_calibration_act_on_each_quarter():
+    sums = coming()
+    twice = Calibration((Spread("wins", 9, 20, 0.5, 2.0, 1.5, 2.5, 2.0, 0.8),))
+    found = by_calibration(sums, twice)
+    root = np.sqrt(sums["wins"] * found.ratios["wins"])
+    assert np.median(root, axis=0) == pytest.approx(np.median(np.sqrt(sums["wins"]), axis=0))
+    assert (found.ratios["bookings"] == 1).all()
+    assert len(found.words) == 1
+
+
+def test_weeks_and_months_add_up_to_the_corrected_quarters(history):
+    model = from_tree(fit(history).tree)
+    plain = forecast(model, history, replications=20)
+    found = forecast(model, history, replications=20, record=trusting("run rate"))
+    assert any("pooled from run rate" in note for note in found.notes)
+    means = found.timeline[(found.timeline["part"] == "total")].set_index(["metric", "unit", "period"])["mean"]
+    for metric in ("wins", "bookings"):
+        whole = means[metric, "quarter"].sum() - means[metric, "month"].sum()
+        assert abs(whole) <= means[metric, "quarter"].sum() * 0.2  # months before the as-of month are in the quarter
+        other = plain.total(metric).to_numpy()
+        assert not np.allclose(found.total(metric).to_numpy(), other)
+    known = found.parts[found.parts["part"] == "already won"]
+    pd.testing.assert_frame_equal(known, plain.parts[plain.parts["part"] == "already won"])
+
+
+def test_a_record_is_made_from_past_dates_alone(sample, tmp_path):
+    export = read_export(sample)
+    table = pd.read_csv(sample, dtype="str", keep_default_na=False)
+    known = table[table["created"] <= DAY.isoformat()].copy()
+    later = (known["closed"] == "") | (known["closed"] > DAY.isoformat())
+    known.loc[later, ["closed", "amount"]] = ""
+    known.loc[later, "stage"] = table.loc[table["closed"] == "", "stage"].iloc[0]
+    known.to_csv(tmp_path / "deals.csv", index=False)
+    one = record_before(export, DAY, dates=2, replications=10)
+    other = record_before(read_export(tmp_path / "deals.csv"), DAY, dates=2, replications=10)
+    assert one == other
+    assert {score.as_of for score in one.scored} < {DAY - timedelta(days=k) for k in range(200)}
+    assert all(score.after <= DAY + timedelta(days=1) for score in one.scored)
+
+
+def test_the_command_pools_unless_told_not_to(sample, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", str(sample), "-o", "model.yaml", "--as-of", str(DAY)]) == 0
+    asked = ["forecast", "model.yaml", "--deals", str(sample), "--as-of", str(DAY), "-n", "5", "--workers", "1"]
+    capsys.readouterr()
+    assert main([*asked, "--past", "1"]) == 0
+    assert "pooled from" in " ".join(capsys.readouterr().out.split())
+    assert main([*asked, "--past", "0"]) == 0
+    assert "pooled from" not in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(InputError, match="nowhere"):
+        read_record(tmp_path / "nowhere")
