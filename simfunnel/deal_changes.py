@@ -68,7 +68,10 @@ class Change:
         if gone:
             notes.append(f"{len(gone):,} deals are gone from the later export, such as {gone[0]}; they count as lost")
         if self.undone:
-            notes.append(f"{len(self.undone):,} deals won by {self.since} are not so in the later export; see 'lost'")
+            notes.append(
+                f"{len(self.undone):,} deals that were won in {span.name} by {self.since} are not so in the later "
+                "export (another outcome, or another date); they count as lost"
+            )
 
     def fate(self, deal: str) -> str:
         """What became of a deal, in a word or two."""

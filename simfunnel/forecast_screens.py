@@ -33,7 +33,8 @@ def show_forecast(forecast: Forecast, unit: str = "quarter") -> None:
         rows = forecast.groups[(forecast.groups["unit"] == unit) & forecast.groups["metric"].isin(("bookings", "wins"))]
         out.print(_by_group(rows, unit, str(forecast.by)))
     if forecast.categories is not None:
-        out.print(_by_category(forecast.categories, forecast.table))
+        out.print(f"The sellers' own categories; the forecast of {_first_band(forecast.table)}")
+        out.print(_by_category(forecast.categories))
     if len(forecast.deals):
         out.print(_largest(forecast.deals))
     for period, chance in forecast.prob_target().items():
@@ -54,7 +55,7 @@ def _table(*names: str, title: str | None = None, words: int = 1) -> Table:
 
     table = Table(title=title, title_justify="left")
     for k, name in enumerate(names):
-        table.add_column(name, justify="left" if k < words else "right")
+        table.add_column(name, justify="left" if k < words else "right", no_wrap=name == "deal")
     return table
 
 
@@ -91,12 +92,16 @@ def _cell(rows: pd.DataFrame, part: str, column: str) -> float:
     return float(rows[column].to_dict().get(part, 0.0))
 
 
-def _by_category(categories: pd.DataFrame, totals: pd.DataFrame) -> Table:
+def _first_band(totals: pd.DataFrame) -> str:
+    """The first quarter's bookings: P10, P50, P90."""
     first = totals[(totals["metric"] == "bookings") & (totals["part"] == "total")].iloc[0]
     band = ", ".join(f"P{float(q) * 100:.0f} {money(first[q])}" for q in ("0.1", "0.5", "0.9"))
+    return f"{first['period']}: {band}"
+
+
+def _by_category(categories: pd.DataFrame) -> Table:
     *_, cumulated, expected = map(str, categories.columns)
-    title = f"The sellers' own categories; the forecast of {first['period']}: {band}"
-    table = _table("category", "deals", "value", cumulated, expected, title=title)
+    table = _table("category", "deals", "value", cumulated, expected)
     for row in categories.to_dict("records"):
         money_cells = [money(row[name]) for name in ("value", cumulated, expected)]
         table.add_row(str(row["category"]), f"{row['deals']:,}", *money_cells)
