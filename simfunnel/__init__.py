@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from simfunnel import segments as segments
     from simfunnel.backtesting.backtest import backtest as backtest
-    from simfunnel.bridge import bridge as bridge
+    from simfunnel.bridging import bridge as bridge
     from simfunnel.comparison import compare as compare
     from simfunnel.crm.importing import read_crm as read_crm
     from simfunnel.errors import InputError as InputError
@@ -42,7 +42,7 @@ _HOME = {
     "Scenario": "scenario",
     "SimfunnelError": "errors",
     "backtest": "backtesting.backtest",
-    "bridge": "bridge",
+    "bridge": "bridging",
     "compare": "comparison",
     "fit": "fitting.fit",
     "forecast": "forecasting",

@@ -515,7 +515,7 @@ def bridge(
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import bridge_files, runs
-    from simfunnel.bridge import bridge as bridge_of
+    from simfunnel.bridging import bridge as bridge_of
     from simfunnel.crm import read_crm
     from simfunnel.forecast_screens import show_bridge
     from simfunnel.replicate import engine_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from simfunnel.bridge import Bridge, rounded_steps
+from simfunnel.bridging import Bridge, rounded_steps
 from simfunnel.forecasting import Forecast
 from simfunnel.formatting import count, figure, money, share, signed
 from simfunnel.kpis import METRICS

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simfunnel.bridge import STEPS, bridge, rounded_steps
 from simfunnel.bridge_files import results_json, write_bridge
+from simfunnel.bridging import STEPS, bridge, rounded_steps
 from simfunnel.crm import History
 from simfunnel.errors import InputError
 from simfunnel.forecasting import forecast
@@ -232,3 +232,10 @@ def test_the_folder_and_the_json_hold_every_step(model, tmp_path):
     assert said["period"] == "2026Q4"
     assert said["from"] == date(2026, 11, 15).isoformat()
     assert [step["step"] for step in said["steps"]] == ["before", *STEPS, "after"]
+
+
+def test_the_public_name_is_the_function_each_time():
+    import simfunnel as sf
+
+    assert sf.bridge is bridge
+    assert sf.bridge is bridge  # importing its module has not put the module in its place

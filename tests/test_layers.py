@@ -59,7 +59,7 @@ LAYERS = (
     "forecasting",
     "forecast_files",
     "deal_changes",
-    "bridge",
+    "bridging",
     "bridge_files",
     "segments",
     "backtesting",
