@@ -15,6 +15,7 @@ from simfunnel.backtesting.replay import METHODS, OURS, Fitter, Fitting, Replay,
 from simfunnel.calibration import TABLE, Calibration
 from simfunnel.crm.importing import Export, read_export
 from simfunnel.errors import InputError, RunError
+from simfunnel.pooling import Track
 from simfunnel.replicate import Progress, warm_up
 from simfunnel.runs import check_folder, plain, version, write_tables_and_pictures
 
@@ -48,6 +49,13 @@ class Backtest:
     reliability: pd.DataFrame = field(repr=False)
     calibration: Calibration
     notes: tuple[str, ...]
+
+    @property
+    def record(self) -> Track:
+        """How each method did, for forecasts to come (see `simfunnel.pooling`)."""
+        from simfunnel.backtesting.tables import record_of
+
+        return record_of(self.cases)
 
 
 def backtest(

@@ -55,4 +55,4 @@ def record_before(
         fiscal_year_ends=fiscal_year_ends,
         progress=progress,
     )
-    return record_of(past.cases)
+    return past.record
