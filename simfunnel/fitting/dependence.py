@@ -28,6 +28,7 @@ SMALL = 0.04  # effects on the logarithm of odds below this are not written
 OWNER, VALUE = "member", "value"
 _BLOCKS = 5  # spans of time with as many exits each; each but the first is forecast from those before it
 _BANDS = (0.2, 0.4, 0.6, 0.8)  # of values
+_HANDED_ON = 0.05  # share of deals with several owners above which the last one is no cause
 _KNOWN = 0.9  # of values, in every outcome, that must be known for value to be looked at
 
 
@@ -119,12 +120,24 @@ def _attributes(history: History, members: list[str]) -> dict[str, tuple[Ints, l
     for name in history.attributes:
         levels = sorted(deals[name].unique())
         found[name] = (pd.Index(levels).get_indexer(pd.Index(deals[name])).astype(np.int64), [str(v) for v in levels])
-    if len(members) > 1:
+    if len(members) > 1 and _owners_stay(history):
         found[OWNER] = (pd.Index(members).get_indexer(pd.Index(deals["owner"])).astype(np.int64), members)
     bands = _value_bands(deals)
     if bands is not None:
         found[VALUE] = bands
     return found
+
+
+def _owners_stay(history: History) -> bool:
+    """Whether who has a deal says nothing of how far it came.
+
+    In a log of events it is who did the last task, which gives away where the deal went; so it does wherever deals are
+    handed on.
+    """
+    if history.tasks is not None:
+        return False
+    owners = history.visits.groupby("deal")["owner"].nunique()
+    return float((owners > 1).mean()) <= _HANDED_ON
 
 
 def _value_bands(deals: pd.DataFrame) -> tuple[Ints, list[str]] | None:
