@@ -277,7 +277,7 @@ def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
         if "arrivals" in effect:
             yield from _arrivals_problems(path, effect, words)
         if "pace" in effect:
-            yield from _pace_problems(path, effect)
+            yield from _pace_problems(path, effect, words)
         if isinstance(effect.get("per"), str):
             problem = _per_problem(effect["per"], effect, words)
             if problem:
@@ -287,7 +287,7 @@ def _effects_can_apply(tree: Tree) -> Iterator[Finding]:
 def _arrivals_problems(path: Path_, effect: Tree, words: Vocabulary) -> Iterator[Finding]:
     """Arrivals know the date and the stocks, for there is no prospect yet; what grows with a stock needs a bound."""
     for name, _ in _items(effect.get("when")):
-        if name not in DATED and not words.is_stock(name):
+        if name not in DATED and not words.is_stock(name) and _is_known(name, words):
             allowed = ", ".join(n for n in DATED if n != "quarter_days_left")
             yield (
                 (*path, "when", name),
@@ -306,14 +306,19 @@ def _arrivals_problems(path: Path_, effect: Tree, words: Vocabulary) -> Iterator
         yield path, "arrivals that grow with a stock need a ceiling; add for example most: x3"
 
 
-def _pace_problems(path: Path_, effect: Tree) -> Iterator[Finding]:
+def _pace_problems(path: Path_, effect: Tree, words: Vocabulary) -> Iterator[Finding]:
     """The pace of time is the same for everyone."""
     for name, _ in _items(effect.get("when")):
-        if name not in DATED:
+        if name not in DATED and _is_known(name, words):
             allowed = ", ".join(n for n in DATED if n != "quarter_days_left")
             yield (*path, "when", name), f"an effect on pace can look at the date ({allowed}) only, not {name}"
     if "per" in effect:
         yield (*path, "per"), "an effect on pace is the same for everyone, so it has no per"
+
+
+def _is_known(name: str, words: Vocabulary) -> bool:
+    """Whether there is such a fact or attribute; where there is none, that has been said."""
+    return name in FACTS or name in words.attributes or words.is_stock(name)
 
 
 def _per_fact(text: str) -> str:
