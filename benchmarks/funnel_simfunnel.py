@@ -21,6 +21,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simfunnel import kpis
 from simfunnel.plan import Plan, compile_plan
 from simfunnel.replicate import UNITS
@@ -44,10 +46,11 @@ def tables(loads: Iterable[Any], plan: Plan) -> tuple[kpis.Totals, dict[str, flo
     """Every figure that a replication leaves, as in `simfunnel.replicate`; and those of the whole run."""
     tallied = kpis.tallied(loads, plan, UNITS)
     view = tallied.view()
-    measured = {name: view.cut.by_unit(values)["all"] for name, values in kpis.measured(view).items()}
+    measured = kpis.measured(view)
     kpis.funnel_of(tallied.totals)
     kpis.queues_of(tallied.totals)
-    return tallied.totals, {name: float(values[0, 0]) for name, values in measured.items()}
+    whole = view.cut.by_unit(np.stack([values[0] for values in measured.values()]))["all"][:, 0]
+    return tallied.totals, dict(zip(measured, whole.tolist(), strict=True))
 
 
 def figures(records: Any, plan: Plan) -> dict[str, float]:
@@ -82,7 +85,9 @@ def one_run(engine: Any, prospects: int, seed: int) -> dict[str, float]:
 
 def loads(engine: Any, plan: Plan, seed: int, number: int) -> Iterable[Any]:
     """The records of a replication as they come."""
-    return engine.chunks(plan, seed, number) if hasattr(engine, "chunks") else [engine.run(plan, seed, number)]
+    if hasattr(engine, "chunks"):
+        return engine.chunks(plan, seed, number, lent=True)
+    return [engine.run(plan, seed, number)]
 
 
 def streamed(engine: Any, prospects: int, seed: int) -> dict[str, float]:
@@ -91,7 +96,7 @@ def streamed(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     plan = compile_plan(spec_of(prospects / ARRIVALS_A_DAY))
     start, before = time.perf_counter(), megabytes()
     came, events, most = 0, 0, 0
-    for part in engine.chunks(plan, seed, 0):
+    for part in engine.chunks(plan, seed, 0, lent=True):
         came, events, most = came + len(part.prospects.key), part.events, max(most, len(part.moves.time))
     seconds, after = time.perf_counter() - start, megabytes()
     extra = {"events": events, "plan_seconds": start - begin, "megabytes_before": before, "megabytes": after}

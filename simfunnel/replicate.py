@@ -112,14 +112,17 @@ def simulate(plan: Plan, seed: int, replication: int, engine: str) -> Records:
     return compiled.run(plan, seed, replication)
 
 
-def loads(plan: Plan, seed: int, replication: int, engine: str) -> Iterator[Records]:
-    """The same, its rows handed over as they come; memory then follows the open prospects."""
+def loads(plan: Plan, seed: int, replication: int, engine: str, *, lent: bool = False) -> Iterator[Records]:
+    """The same, its rows handed over as they come; memory then follows the open prospects.
+
+    `lent` loads are good only until the next is asked for.
+    """
     if engine == "simpy":
         yield simulate(plan, seed, replication, engine)
         return
     from simfunnel.engines import compiled
 
-    yield from compiled.chunks(plan, seed, replication)
+    yield from compiled.chunks(plan, seed, replication, lent=lent)
 
 
 @cache
@@ -236,9 +239,11 @@ def _until_an_error(batch: list[Outcome], error: RunError | None) -> Iterator[li
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
     plan = planner.plan(number)
-    coming: Iterable[Records] = loads(plan, planner.seed, number, request.engine)
+    keeps = request.log or request.deals
+    lent = not keeps and request.by not in kpis.AT_LAST
+    coming: Iterable[Records] = loads(plan, planner.seed, number, request.engine, lent=lent)
     try:
-        whole = joined(list(coming)) if request.log or request.deals else None
+        whole = joined(list(coming)) if keeps else None
         tallied = kpis.tallied(coming if whole is None else [whole], plan, UNITS, request.by)
     except RunError as error:
         raise RunError(f"replication {number} stopped: {error}") from None

@@ -244,32 +244,36 @@ def add_tasks(
 # --- the tally --------------------------------------------------------------------------------------------------------
 
 
+@compiled
+def number_kinds(number: Ints, known: int, sizes: Ints, a: Ints, b: Ints, c: Ints, out: Ints) -> int:
+    """The kind of each row into `out`, from its three parts; returns how many kinds are known by now."""
+    for row in range(len(a)):
+        code = (a[row] * sizes[1] + b[row]) * sizes[2] + c[row]
+        if number[code] < 0:
+            number[code] = known
+            known += 1
+        out[row] = number[code]
+    return known
+
+
 class Kinds:
     """Kinds of rows, numbered as they first come up: of many that could be, few are."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-        self.number = np.full(int(np.prod(shape)), -1, dtype=np.int64)
-        self.codes: list[int] = []
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = np.array(sizes)
+        self.number = np.full(int(self.sizes.prod()), -1, dtype=np.int64)
+        self.known = 0
 
-    def of(self, *parts: Ints) -> Ints:
-        """The kind of each row, from its parts: places in the axes of the shape."""
-        codes = parts[0]
-        for size, part in zip(self.shape[1:], parts[1:], strict=True):
-            codes = codes * size + part
-        there = np.zeros(len(self.number), dtype=np.bool_)
-        there[codes] = True
-        new = np.flatnonzero(there & (self.number < 0))
-        if len(new):
-            self.number[new] = np.arange(len(self.codes), len(self.codes) + len(new))
-            self.codes += new.tolist()
-        return self.number[codes]
+    def of(self, a: Ints, b: Ints, c: Ints) -> Ints:
+        """The kind of each row, from its parts: places on the three axes."""
+        out = np.empty(len(a), dtype=np.int64)
+        self.known = number_kinds(self.number, self.known, self.sizes, a, b, c, out)
+        return out
 
     def ordered(self) -> tuple[Ints, tuple[Ints, ...]]:
         """The kinds in an order that does not depend on how rows were cut into loads, and their parts."""
-        codes = np.array(self.codes, dtype=np.int64)
-        order = np.argsort(codes)
-        return order, np.unravel_index(codes[order], self.shape)
+        codes = np.flatnonzero(self.number >= 0)
+        return self.number[codes], np.unravel_index(codes, tuple(self.sizes.tolist()))
 
 
 class Moves(NamedTuple):
@@ -319,9 +323,9 @@ class Tally:
         self.plan, self.edges, self.grouped, self.by_source = plan, edges, grouped, by_source
         self.count = self.events = 0
         self.groups = len(plan.source_names) if by_source else 0  # the others show with the prospects who are in them
-        self._moves = Kinds((places + 1, places, len(CAUSES)))
-        self._money = Kinds((len(MONEY), stages + 1))
-        self._tasks = Kinds((OUTCOMES, stages + 1, max(teams, 1)))
+        self._moves = Kinds(places + 1, places, len(CAUSES))
+        self._money = Kinds(1, len(MONEY), stages + 1)
+        self._tasks = Kinds(OUTCOMES, stages + 1, max(teams, 1))
         self._staying = np.concatenate([plan.stages.cost_per_day, np.zeros(places - stages)])
         self._at_edges = self._hours(np.full(members, np.inf))
         kinds: tuple[Any, ...] = (np.int32, np.int32, np.float64, np.int16, np.float64, np.bool_)
@@ -358,7 +362,7 @@ class Tally:
         new, moves, money, tasks = load.prospects, load.moves, load.money, load.tasks
         first = self._know(load, group)
         move = self._moves.of(moves.origin + 1, moves.goal, moves.cause)
-        amount = self._money.of(money.kind, money.stage + 1)
+        amount = self._money.of(np.zeros_like(money.kind), money.kind, money.stage + 1)
         task = self._tasks.of(tasks.outcome, tasks.stage + 1, tasks.team)
         self._make_room()
         cubes, people = self.cubes, self.people
@@ -395,8 +399,8 @@ class Tally:
 
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that have come up."""
-        kinds = {name: len(self._moves.codes) for name in ("moves", "values")} | {"money": len(self._money.codes)}
-        kinds |= {name: len(self._tasks.codes) for name in ("tasks", "waits")}
+        kinds = {name: self._moves.known for name in ("moves", "values")} | {"money": self._money.known}
+        kinds |= {name: self._tasks.known for name in ("tasks", "waits")}
         grown = {}
         for name in ("moves", "values", "money", "earned", "stays", "brought", "tasks", "waits", "hours"):
             cube = getattr(self.cubes, name)
@@ -413,7 +417,7 @@ class Tally:
             add_last_stays(self.edges, self.cubes.stays, self.people, self._staying, self.count, self.plan.days)
         order, (place, goal, cause) = self._moves.ordered()
         moves, values = self.cubes.moves[:, :, order], self.cubes.values[:, :, order]
-        order, (what, stage) = self._money.ordered()
+        order, (_, what, stage) = self._money.ordered()
         money = self.cubes.money[:, :, order]
         order, (outcome, at, team) = self._tasks.ordered()
         tasks, waits = self.cubes.tasks[:, :, order], self.cubes.waits[:, :, order]

@@ -155,12 +155,12 @@ def test_little_is_kept_of_a_prospect() -> None:
 
 
 def test_kinds_are_numbered_as_they_come_and_told_in_order() -> None:
-    kinds = tally.Kinds((3, 5))
-    assert kinds.of(np.array([2, 0, 2]), np.array([4, 3, 4])).tolist() == [1, 0, 1]
-    assert kinds.of(np.array([0, 1, 2]), np.array([3, 0, 4])).tolist() == [0, 2, 1]
-    order, (first, second) = kinds.ordered()
-    assert order.tolist() == [0, 2, 1]
-    assert list(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 3), (1, 0), (2, 4)]
+    kinds = tally.Kinds(3, 5, 2)
+    assert kinds.of(np.array([2, 0, 2]), np.array([4, 3, 4]), np.array([1, 0, 1])).tolist() == [0, 1, 0]
+    assert kinds.of(np.array([0, 1, 2]), np.array([3, 0, 4]), np.array([0, 1, 1])).tolist() == [1, 2, 0]
+    order, parts = kinds.ordered()
+    assert order.tolist() == [1, 2, 0]
+    assert list(zip(*(part.tolist() for part in parts), strict=True)) == [(0, 3, 0), (1, 0, 1), (2, 4, 1)]
 
 
 @pytest.mark.parametrize(("t", "column"), [(-1, 0), (0, 1), (9.5, 1), (10, 2), (30, 2), (30.5, 3)])

@@ -24,6 +24,8 @@ ArrayT = TypeVar("ArrayT", Ints, Floats)
 CHUNK = 1 << 14  # rows of records that are taken away at once
 SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
+_SPARE: dict[int, list[tuple[Ints, Floats]]] = {}
+"""By `CHUNK`: room for records that no run is using; to get new room from the system takes longer than to fill it."""
 _COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
 
 
@@ -32,14 +34,23 @@ def run(plan: Plan, seed: int, replication: int) -> Records:
     return joined(list(chunks(plan, seed, replication)))
 
 
-def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
+def chunks(plan: Plan, seed: int, replication: int, *, lent: bool = False) -> Iterator[Records]:
     """Run one replication and hand over its records as they come, some ten thousand rows at a time.
 
-    Memory follows the open prospects, not all that ever came. Raises RunError where the model can't go on.
+    Memory follows the open prospects, not all that ever came. `lent` records are good only until the next are asked
+    for: who adds them up at once need not have them copied. Raises RunError where the model can't go on.
     """
     if any(plan.plugins):
         raise ValueError("a rule in Python needs the other engine")
-    state = _begin(plan)
+    spare = _SPARE.setdefault(CHUNK, [])
+    rows = spare.pop() if spare else (np.empty((kernel.ROWS_I, CHUNK), np.int64), np.empty((kernel.ROWS_F, CHUNK)))
+    for load in _loads(plan, seed, replication, _begin(plan, *rows)):
+        yield load if lent else _kept(load)
+    spare.append(rows)
+
+
+def _loads(plan: Plan, seed: int, replication: int, state: kernel.State) -> Iterator[Records]:
+    """The records of a replication from its clean state on, as views of the state's own arrays."""
     most = np.array([bounds.MAX_MOVES, bounds.MAX_AT_ONCE, bounds.MAX_REFERRED, bounds.CHAINED], dtype=np.float64)
     stock = np.zeros(len(plan.place_names))
     world = kernel.World(plan.effects, plan.conditions, plan.day_facts, plan.stocks, stock)
@@ -88,8 +99,8 @@ def is_cold() -> bool:
 # --- room -------------------------------------------------------------------------------------------------------------
 
 
-def _begin(plan: Plan) -> kernel.State:
-    """A clean state, with each source about to begin."""
+def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
+    """A clean state with this room for records, and with each source about to begin."""
     n_stages, n_teams, n_rules = plan.n_stages, len(plan.team_names), len(plan.referrals.number)
     teams = np.zeros((n_teams, kernel.PER_TEAM), dtype=np.int64)
     teams[:, kernel.HEAD] = teams[:, kernel.TAIL] = WAITING // 2
@@ -121,9 +132,9 @@ def _begin(plan: Plan) -> kernel.State:
         stamps=np.zeros(n_maps, dtype=np.int64),
         candidate=candidate,
         weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
-        rows_i=np.zeros((kernel.ROWS_I, CHUNK), dtype=np.int64),
-        rows_f=np.zeros((kernel.ROWS_F, CHUNK)),
-        attributes=np.zeros((CHUNK, len(plan.attribute_names))),
+        rows_i=rows_i,
+        rows_f=rows_f,
+        attributes=np.empty((CHUNK, len(plan.attribute_names))),
     )
     state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
     for source, kind in enumerate(plan.sources.kind.tolist()):
@@ -183,21 +194,27 @@ def _centred(state: kernel.State) -> Ints:
 
 
 def _taken(state: kernel.State) -> Records:
-    """The rows that have gathered, as records of their own; the state begins to gather anew."""
+    """The rows that have gathered, as records in the state's own room; the state begins to gather anew."""
     count = state.agenda.counts
     people, moves, tasks, money = (
         int(count[k]) for k in (kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY)
     )
     count[[kernel.ROWS_PEOPLE, kernel.MOVES, kernel.TASKS, kernel.MONEY]] = 0
     ints, floats = state.rows_i, state.rows_f
-    who, born = ints[kernel.PEOPLE_I : kernel.MOVES_I, :people].copy(), floats[: kernel.MOVES_F, :people].copy()
-    passage, moved = ints[kernel.MOVES_I : kernel.TASKS_I, :moves].copy(), floats[kernel.MOVES_F, :moves].copy()
-    task, times = ints[kernel.TASKS_I : kernel.MONEY_I, :tasks].copy(), floats[kernel.TASKS_F : kernel.MONEY_F, :tasks]
-    amount, paid = ints[kernel.MONEY_I :, :money].copy(), floats[kernel.MONEY_F :, :money].copy()
+    who, born = ints[kernel.PEOPLE_I : kernel.MOVES_I, :people], floats[: kernel.MOVES_F, :people]
+    passage, moved = ints[kernel.MOVES_I : kernel.TASKS_I, :moves], floats[kernel.MOVES_F, :moves]
+    task, times = ints[kernel.TASKS_I : kernel.MONEY_I, :tasks], floats[kernel.TASKS_F : kernel.MONEY_F, :tasks]
+    amount, paid = ints[kernel.MONEY_I :, :money], floats[kernel.MONEY_F :, :money]
     return Records(
-        Prospects(who[0], who[1], who[2], who[3], born[0], born[1], who[4], state.attributes[:people].copy()),
+        Prospects(who[0], who[1], who[2], who[3], born[0], born[1], who[4], state.attributes[:people]),
         Moves(moved, *passage),
-        Tasks(task[0], task[1], task[2], task[3], task[4], task[5], task[6], *times.copy()),
+        Tasks(task[0], task[1], task[2], task[3], task[4], task[5], task[6], *times),
         MoneyRows(paid[0], amount[0], amount[1], amount[2], paid[1]),
         int(count[kernel.EVENTS]),
     )
+
+
+def _kept(load: Records) -> Records:
+    """A load with columns of its own."""
+    tables = (load.prospects, load.moves, load.tasks, load.money)
+    return Records(*(type(table)(*(column.copy() for column in vars(table).values())) for table in tables), load.events)
