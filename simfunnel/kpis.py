@@ -33,10 +33,10 @@ from simfunnel.engines.records import (
     joined,
 )
 from simfunnel.errors import InputError, not_among
-from simfunnel.numerics import Floats, Ints
+from simfunnel.numerics import Flags, Floats, Ints
 from simfunnel.periods import Cut, Periods, cut
 from simfunnel.plan import LIST, NOWHERE, Plan
-from simfunnel.tally import Flags, Tally, Totals
+from simfunnel.tally import Tally, Totals
 
 if TYPE_CHECKING:
     import pandas as pd

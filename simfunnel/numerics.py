@@ -16,7 +16,6 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
-from unittest.mock import patch
 
 import numba
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Rows = Any
 """An array of records, whose fields are the columns of a table: what is asked of a row lies side by side."""
 Word = np.uint64
@@ -71,8 +71,11 @@ class _Compiler(Compiler):
 
     def compile_extra(self, function: Any) -> Any:
         """Compile a function."""
-        with patch.object(arrayobj, "fix_integer_index", _index_as_it_is):
+        asking, arrayobj.fix_integer_index = arrayobj.fix_integer_index, _index_as_it_is
+        try:
             return super().compile_extra(function)  # type: ignore[no-untyped-call]
+        finally:
+            arrayobj.fix_integer_index = asking
 
 
 def _njit(function: FunctionT, **options: bool) -> FunctionT:

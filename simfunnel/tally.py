@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfunnel.engines.records import BOOKED, CAUSES, MONEY, OPENED, SERVED, STILL_WAITING, Records
-from simfunnel.numerics import Floats, Ints, Maps, compiled, forward, inner
+from simfunnel.numerics import Flags, Floats, Ints, Maps, compiled, forward, inner
 from simfunnel.plan import NOWHERE, Plan
 
 OUTCOMES = STILL_WAITING + 1
 Smalls = NDArray[np.int32]
-Flags = NDArray[np.bool_]
 
 
 class People(NamedTuple):
@@ -399,8 +398,8 @@ class Tally:
 
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that have come up."""
-        kinds = {name: self._moves.known for name in ("moves", "values")} | {"money": self._money.known}
-        kinds |= {name: self._tasks.known for name in ("tasks", "waits")}
+        kinds = dict.fromkeys(("moves", "values"), self._moves.known) | {"money": self._money.known}
+        kinds |= dict.fromkeys(("tasks", "waits"), self._tasks.known)
         grown = {}
         for name in ("moves", "values", "money", "earned", "stays", "brought", "tasks", "waits", "hours"):
             cube = getattr(self.cubes, name)

@@ -21,6 +21,7 @@ from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
+TableT = TypeVar("TableT", Prospects, Moves, Tasks, MoneyRows)
 CHUNK = 1 << 14  # rows of records that are taken away at once
 SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
@@ -216,5 +217,8 @@ def _taken(state: kernel.State) -> Records:
 
 def _kept(load: Records) -> Records:
     """A load with columns of its own."""
-    tables = (load.prospects, load.moves, load.tasks, load.money)
-    return Records(*(type(table)(*(column.copy() for column in vars(table).values())) for table in tables), load.events)
+    return Records(_copied(load.prospects), _copied(load.moves), _copied(load.tasks), _copied(load.money), load.events)
+
+
+def _copied(table: TableT) -> TableT:
+    return type(table)(*(column.copy() for column in vars(table).values()))

@@ -9,8 +9,8 @@ import numpy as np
 
 from simfunnel import kpis
 from simfunnel.engines.records import GAVE_UP, SERVED, Records
+from simfunnel.numerics import Flags
 from simfunnel.plan import Plan
-from simfunnel.tally import Flags
 
 Measure = Callable[[Records, Plan], float]
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
 from functools import lru_cache
 
 import numpy as np
 
 from simfunnel.distributions import Distribution, QuantileTable, discrete
-from simfunnel.numerics import Floats
+from simfunnel.numerics import Flags, Floats
 from simfunnel.plan.dates import by_day, thinned_out
 from simfunnel.plan.effects import ceiling, looks_at_stock
 from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DealTable, DrawnTable, SourceTable
 from simfunnel.plan.workshop import Workshop, floats, ints, number
 from simfunnel.randomness import purpose, root_key
+from simfunnel.scenario.conditions import FACT
 from simfunnel.scenario.fields import Drawn, Shares
 from simfunnel.scenario.spec import EffectSpec, OpenDeal, ScenarioSpec, SourceSpec
-from simfunnel.units import Rate
+
+_WEEKDAY_MONTH_HOLIDAY = tuple(FACT[fact] - FACT["quarter_day"] for fact in ("weekday", "month", "holiday"))
 
 
 def drawn_table(shop: Workshop) -> DrawnTable:
@@ -92,34 +93,45 @@ def source_table(shop: Workshop) -> SourceTable:
 
 def _arrivals(shop: Workshop, name: str, source: SourceSpec) -> int:
     """The cumulative rate of a source as a map from time to expected arrivals."""
-    spec = shop.spec
-    x, y = [0.0], [0.0]
-    calendar = spec.calendar
-    factors = _arrival_effects(shop, name)
-    for d in range(shop.whole_days):
-        day = spec.start + timedelta(days=d)
-        rate = _rate_on(source, day)
-        per_day = 0.0 if rate is None else number(rate.per_day)
-        per_day *= number(source.weekday.get(day.weekday()), 1.0) * number(source.season.get(day.month), 1.0)
-        per_day *= factors[d]
-        hours = calendar.hours if rate is not None and rate.working else ((0.0, 24.0),)
-        if rate is not None and rate.working and not calendar.is_open(day):
-            per_day = 0.0
-        for begin, end in hours if per_day > 0 else ():
-            if d + begin / 24 > x[-1]:
-                x.append(d + begin / 24)
-                y.append(y[-1])
-            x.append(d + end / 24)
-            y.append(y[-1] + per_day * (end - begin) / sum(b - a for a, b in hours))
-    if len(x) == 1:
-        x, y = [0.0, float(shop.whole_days)], [0.0, 0.0]
-    return shop.maps.add(*thinned_out(floats(x), floats(y)))
+    calendar = shop.spec.calendar
+    weekday, month, holiday = (shop.day_facts[: shop.whole_days, k].astype(int) for k in _WEEKDAY_MONTH_HOLIDAY)
+    rate, working = _rates(shop, source)
+    by_weekday = floats([number(source.weekday.get(day), 1.0) for day in range(7)])
+    by_month = floats([number(source.season.get(m), 1.0) for m in range(13)])
+    rate = rate * (by_weekday[weekday] * by_month[month]) * _arrival_effects(shop, name)
+    is_open = np.isin(weekday, calendar.days) & (holiday == 0)
+    spells = [_spells(rate, ~working, 0.0, 24.0, 24.0)]
+    spells += [_spells(rate, working & is_open, *hours, calendar.hours_a_day) for hours in calendar.hours]
+    begins, ends, amounts = np.concatenate(spells, axis=1)
+    if not len(begins):
+        return shop.maps.add(floats([0.0, shop.whole_days]), floats([0.0, 0.0]))
+    order = np.argsort(begins)
+    return shop.maps.add(*thinned_out(*_summed(begins[order], ends[order], amounts[order])))
 
 
-def _rate_on(source: SourceSpec, day: date) -> Rate | None:
-    """The rate that holds on a day, or None before the first."""
-    steps = source.rate.steps if source.rate else ()
-    return next((rate for since, rate in reversed(steps) if since is None or since <= day), None)
+def _spells(rate: Floats, comes: Flags, begin: float, end: float, hours: float) -> Floats:
+    """From when until when prospects come, and how many: of a day's `hours` those from one hour to another."""
+    days = np.flatnonzero(comes & (rate > 0.0))
+    return np.stack([days + begin / 24, days + end / 24, rate[days] * (end - begin) / hours])
+
+
+def _summed(begins: Floats, ends: Floats, amounts: Floats) -> tuple[Floats, Floats]:
+    """Amounts that come evenly from when until when, one after the other, as the nodes of their cumulative sum."""
+    total = np.cumsum(np.concatenate([[0.0], amounts]))
+    x = np.concatenate([[0.0], np.stack([begins, ends], axis=1).ravel()])
+    y = np.concatenate([[0.0], np.stack([total[:-1], total[1:]], axis=1).ravel()])
+    keep = np.ones(len(x), dtype=bool)
+    keep[1::2] = begins > np.concatenate([[0.0], ends[:-1]])  # else it begins where the one before it ends
+    return x[keep], y[keep]
+
+
+def _rates(shop: Workshop, source: SourceSpec) -> tuple[Floats, Flags]:
+    """The rate on each day, and whether it counts only while the calendar is open; 0 before the first step."""
+    rate, working = np.zeros(shop.whole_days), np.zeros(shop.whole_days, dtype=bool)
+    for since, step in source.rate.steps if source.rate else ():
+        first = max((since - shop.spec.start).days, 0) if since else 0
+        rate[first:], working[first:] = number(step.per_day), step.working
+    return rate, working
 
 
 def _on_arrivals(shop: Workshop, name: str, *, by_stock: bool) -> list[EffectSpec]:
@@ -134,13 +146,12 @@ def _ceiling(shop: Workshop, name: str) -> float:
     return math.prod(ceiling(effect) for effect in found) if found else 0.0
 
 
-def _arrival_effects(shop: Workshop, name: str) -> list[float]:
+def _arrival_effects(shop: Workshop, name: str) -> Floats:
     """The product of all effects of the date on a source's arrivals, by day."""
     product = np.ones(shop.whole_days)
     for effect in _on_arrivals(shop, name, by_stock=False):
         product *= by_day(shop.spec, shop.words, effect, number(effect.arrivals), 0, shop.whole_days)
-    factors: list[float] = product.tolist()
-    return factors
+    return product
 
 
 def listed_deals(spec: ScenarioSpec) -> list[tuple[int, OpenDeal]]:

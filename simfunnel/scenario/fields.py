@@ -33,9 +33,7 @@ MAX_COUNT = 10_000  # prospects brought at once
 class Spec(BaseModel):
     """What every part of a scenario shares: unknown keys are faults, and nothing changes once it is read."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, arbitrary_types_allowed=True, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
 
 
 def read_by(reader: Callable[[Any], Any], schema: dict[str, Any]) -> Any:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
+from simfunnel.scenario import fields, spec
 from simfunnel.scenario.conditions import FACTS
 from simfunnel.scenario.spec import ORDERS, ScenarioSpec
 
@@ -125,7 +131,7 @@ def _or(part: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 def _whole() -> dict[str, Any]:
     """The schema of a scenario that stands alone, each key told as a person writes it."""
-    found = ScenarioSpec.model_json_schema(by_alias=True)
+    found = _documented(ScenarioSpec.model_json_schema(by_alias=True))
     required = found.pop("required", [])
     properties = {**_VARIANT, **found.pop("properties")}
     for (part, key), short in _SHORT.items():
@@ -140,6 +146,51 @@ def _whole() -> dict[str, Any]:
         "then": {"required": required},
         "properties": properties,
         "$defs": found.get("$defs", {}),
+    }
+
+
+def _documented(found: dict[str, Any]) -> dict[str, Any]:
+    """The schema with each field's documentation: the text under it in the source.
+
+    Pydantic can do that for each class as it is made, but then every start of the program would wait for it.
+    """
+    for name, part in (("ScenarioSpec", found), *found.get("$defs", {}).items()):
+        told = _told(name)
+        for key, value in part.get("properties", {}).items():
+            if key in told:
+                part["properties"][key] = dict(sorted({**value, "description": told[key]}.items()))
+    return found
+
+
+def _told(name: str) -> dict[str, str]:
+    """The documentation of a model's fields by key, those that it inherits included."""
+    model: type[fields.Spec] = getattr(spec, name, None) or getattr(fields, name)
+    told = {}
+    for part in reversed(model.__mro__):
+        for field, text in _texts_under_fields(inspect.getmodule(part)).get(part.__name__, {}).items():
+            if field in model.model_fields:
+                told[model.model_fields[field].alias or field] = text
+    return told
+
+
+@cache
+def _texts_under_fields(module: ModuleType) -> dict[str, dict[str, str]]:
+    """Class -> field -> the text that stands under it in a module of scenario parts; nothing for other modules."""
+    if module not in (spec, fields):
+        return {}
+    tree = ast.parse(inspect.getsource(module))
+    return {
+        node.name: {
+            field.target.id: inspect.cleandoc(text.value.value)
+            for field, text in pairwise(node.body)
+            if isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        }
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
     }
 
 
