@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from simfunnel.plan.deals import open_deals
 from simfunnel.plan.effects import effect_table
-from simfunnel.plan.people import deal_table, drawn_table, known_attributes, listed_deals, source_table
+from simfunnel.plan.people import drawn_table, source_table
 from simfunnel.plan.places import exit_table, purposes, referral_table, route_table, stage_table
 from simfunnel.plan.tables import Plan
 from simfunnel.plan.workers import member_table, team_table
@@ -19,8 +20,13 @@ def compile_plan(spec: ScenarioSpec, *, folder: str = ".") -> Plan:
     `folder` is where rules in Python are looked for. The tables come first, for the packers fill while they are made.
     """
     shop = Workshop(spec)
-    drawn, sources, deals = drawn_table(shop), source_table(shop), deal_table(shop)
-    stages, exits, routes, referrals = stage_table(shop), exit_table(shop), route_table(shop), referral_table(shop)
+    drawn, sources, deals = drawn_table(shop), source_table(shop), open_deals(shop)
+    stages, exits, routes, referrals = (
+        stage_table(shop),
+        exit_table(shop, deals),
+        route_table(shop),
+        referral_table(shop),
+    )
     teams, members, effects = team_table(shop), member_table(shop), effect_table(shop)
     return Plan(
         start=spec.start,
@@ -40,12 +46,12 @@ def compile_plan(spec: ScenarioSpec, *, folder: str = ".") -> Plan:
         day_facts=shop.day_facts,
         target=number(spec.target, math.nan),
         plugin_folder=folder,
-        deal_names=tuple(deal.id for _, deal in listed_deals(spec)),
+        deal_names=deals.names,
         plugins=tuple(s.route.python if isinstance(s.route, PluginSpec) else "" for s in spec.stages.values()),
         drawn=drawn,
         sources=sources,
-        deals=deals,
-        known_of=known_attributes(shop),
+        deals=deals.table,
+        known_of=deals.known_of,
         stages=stages,
         exits=exits,
         routes=routes,

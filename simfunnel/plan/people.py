@@ -1,4 +1,4 @@
-"""Who comes: what is drawn at birth, sources with their cumulative rates, and deals that are open already."""
+"""Who comes: what is drawn at birth, and sources with their cumulative rates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from simfunnel.distributions import Distribution, QuantileTable, discrete
 from simfunnel.numerics import Flags, Floats
 from simfunnel.plan.dates import by_day, thinned_out
 from simfunnel.plan.effects import ceiling, looks_at_stock
-from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DealTable, DrawnTable, SourceTable
+from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DrawnTable, SourceTable
 from simfunnel.plan.workshop import Workshop, floats, ints, number
 from simfunnel.randomness import purpose, root_key
 from simfunnel.scenario.conditions import FACT
 from simfunnel.scenario.fields import Drawn, Shares
-from simfunnel.scenario.spec import EffectSpec, OpenDeal, ScenarioSpec, SourceSpec
+from simfunnel.scenario.spec import EffectSpec, SourceSpec
 
 _WEEKDAY_MONTH_HOLIDAY = tuple(FACT[fact] - FACT["quarter_day"] for fact in ("weekday", "month", "holiday"))
 
@@ -152,34 +152,3 @@ def _arrival_effects(shop: Workshop, name: str) -> Floats:
     for effect in _on_arrivals(shop, name, by_stock=False):
         product *= by_day(shop.spec, shop.words, effect, number(effect.arrivals), 0, shop.whole_days)
     return product
-
-
-def listed_deals(spec: ScenarioSpec) -> list[tuple[int, OpenDeal]]:
-    """All open deals, each with the number of its source."""
-    return [(k, deal) for k, source in enumerate(spec.sources.values()) for deal in source.deals or ()]
-
-
-def deal_table(shop: Workshop) -> DealTable:
-    """All open deals; each one's key comes from its name, so that one deal more changes no other's luck."""
-    rows = listed_deals(shop.spec)
-    members = {name: k for k, name in enumerate(shop.words.members)}
-    keys = [root_key("deal", list(shop.spec.sources)[k], deal.id) for k, deal in rows]
-    return DealTable(
-        source=ints([k for k, _ in rows]),
-        key=ints(keys),
-        stage=ints([shop.place(deal.stage) for _, deal in rows]),
-        age=floats([number(deal.age) for _, deal in rows]),
-        value=floats([number(deal.value, math.nan) for _, deal in rows]),
-        owner=ints([members.get(deal.member or "", NOWHERE) for _, deal in rows]),
-    )
-
-
-def known_attributes(shop: Workshop) -> Floats:
-    """What is known of the attributes of open deals (deals, attributes); NaN where it is not."""
-    rows = listed_deals(shop.spec)
-    attributes = np.full((len(rows), len(shop.spec.attributes)), math.nan)
-    for r, (_, deal) in enumerate(rows):
-        for name, value in deal.attributes.items():
-            levels = shop.words.attributes[name]
-            attributes[r, list(shop.spec.attributes).index(name)] = levels.index(str(value)) if levels else value
-    return attributes

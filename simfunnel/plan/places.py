@@ -8,8 +8,8 @@ import numpy as np
 
 from simfunnel.numerics import Floats, Ints
 from simfunnel.plan.dates import by_day, thinned_out
+from simfunnel.plan.deals import Deals
 from simfunnel.plan.effects import exits_named
-from simfunnel.plan.people import listed_deals
 from simfunnel.plan.tables import NOWHERE, ExitTable, Purposes, ReferralTable, RouteTable, StageTable
 from simfunnel.plan.workshop import Workshop, floats, ints, number, starts
 from simfunnel.randomness import purpose
@@ -52,7 +52,7 @@ def _amounts(stages: list[StageSpec], what: str) -> Floats:
     return floats([(number(a.fixed), number(a.share)) if a else (0.0, 0.0) for a in amounts]).reshape(-1, 2)
 
 
-def exit_table(shop: Workshop) -> ExitTable:
+def exit_table(shop: Workshop, deals: Deals) -> ExitTable:
     """All exits; one that says no chance has what the others of its stage leave."""
     exits = shop.exits
     chances = [number(way.chance) for _, _, way in exits]
@@ -66,7 +66,7 @@ def exit_table(shop: Workshop) -> ExitTable:
         to=ints(to),
         chance=floats(chances),
         after=ints([shop.maybe(way.after) for _, _, way in exits]),
-        pace=ints(_paces(shop)),
+        pace=ints(_paces(shop, deals)),
         forward=ints([s < place < len(shop.spec.stages) for (s, _, _), place in zip(exits, to, strict=True)]),
         set_start=starts([len(changes) for changes in sets]),
         set_fact=ints([shop.words.fact(name) for changes in sets for name, _ in changes]),
@@ -74,11 +74,10 @@ def exit_table(shop: Workshop) -> ExitTable:
     )
 
 
-def _paces(shop: Workshop) -> list[int]:
+def _paces(shop: Workshop, deals: Deals) -> list[int]:
     """The map of each exit's time; it begins when the oldest open deal came to where it is."""
     effects = [effect for effect in shop.spec.effects if effect.pace is not None]
-    ages = [number(deal.age) for _, deal in listed_deals(shop.spec)] if effects else []
-    before = math.ceil(max(ages, default=0.0))
+    before = math.ceil(deals.table.age.max(initial=0.0)) if effects else 0
     count = before + shop.whole_days
     stages, found = list(shop.spec.stages), []
     for s, goal, _ in shop.exits:

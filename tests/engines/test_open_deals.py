@@ -258,3 +258,22 @@ def test_an_open_deal_is_no_arrival_and_an_open_customer_no_win() -> None:
         "customers": 4.0,
         "bookings": 3.0,
     }
+
+
+def test_scenarios_that_share_their_deals_but_not_their_names_keep_their_own_numbers() -> None:
+    """The deals' table is kept from one plan to the next; a variant may number stages, members and levels otherwise."""
+    base = deals(
+        {"lead": {"work": {"team": "us", "effort": "1 h"}, "exits": {"end": {}}}},
+        3,
+        {"teams": {"us": {"members": [{"name": "Bo"}]}}, "attributes": {"size": {"big": "50%", "small": "50%"}}},
+        member="Bo",
+        attributes={"size": "small"},
+    )
+    changes = {
+        "teams": {"us": {"members": [{"name": "Ana"}, {"name": "Bo"}]}},
+        "attributes": {"size": {"big": None, "tiny": "50%"}},
+    }
+    for scenario, owner, level in ((base, 0, 1), (base.override(changes), 1, 0), (base, 0, 1)):
+        _, plan = run(scenario)
+        assert plan.deals.owner.tolist() == [owner] * 3
+        assert plan.known_of.tolist() == [[level]] * 3
