@@ -16,14 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simfunnel.errors import InputError
 from simfunnel.numerics import Floats
-from simfunnel.runs import read_table
 from simfunnel.scores import interval
 
 if TYPE_CHECKING:
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.8
 FEWEST_DATES = 4
-TABLE = "calibration"
 _MOST = 10.0  # a factor beyond that says that the forecast is wrong, not narrow
 _DRAWS = 400
 
@@ -110,15 +106,6 @@ def calibrate(stretches: Mapping[str, tuple[Floats, Any]]) -> Calibration:
         stretches: for each metric `stretch_needed` of every outcome, and the date from which it was forecast.
     """
     return Calibration(tuple(_spread(name, needed, np.asarray(dates)) for name, (needed, dates) in stretches.items()))
-
-
-def read_calibration(folder: Path | str) -> Calibration:
-    """The calibration that a backtest left in its folder. Raises InputError where there is none."""
-    rows = read_table(folder, TABLE).to_dict("records")
-    try:
-        return Calibration(tuple(Spread(**{str(k): v for k, v in row.items()}) for row in rows))
-    except TypeError:
-        raise InputError(f"{folder}: its table '{TABLE}' is not that of a backtest") from None
 
 
 def _spread(metric: str, needed: Floats, dates: np.ndarray) -> Spread:

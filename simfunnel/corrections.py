@@ -13,7 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from simfunnel.baselines import BASELINES, past_of
-from simfunnel.calibration import Calibration, widened
+from simfunnel.calibration import widened
 from simfunnel.crm import History
 from simfunnel.numerics import Floats
 from simfunnel.periods import Periods
@@ -32,22 +32,6 @@ class Correction:
         """The ratios by replication and period; a period has those of the quarter in which it begins."""
         which = quarters.of(periods.edges[:-1])
         return self.ratios[metric][:, np.maximum(which, 0)]
-
-
-def by_calibration(coming: Mapping[str, Floats], calibration: Calibration) -> Correction:
-    """Spreads multiplied by the factors of a backtest.
-
-    Args:
-        coming: by metric what each replication brings in each quarter (replications, quarters).
-        calibration: the factors.
-    """
-    ratios, words = {}, []
-    for metric, sums in coming.items():
-        factor = calibration.factor(metric)
-        wider = np.column_stack([widened(column, factor) for column in sums.T])
-        ratios[metric] = _ratio(wider if factor != 1 else sums, sums)
-        words += [_spread_in_words(metric, factor, "as the backtest found it")] if factor != 1 else []
-    return Correction(ratios, tuple(words))
 
 
 def by_record(
@@ -82,7 +66,7 @@ def by_record(
             columns.append(widened(pooled(samples, weights), factor))
             words += [_pool_in_words(metric, weights, len(record.known(as_of, metric)))] if k == 0 else []
         ratios[metric] = _ratio(np.column_stack(columns), sums)
-        words += [_spread_in_words(metric, factor, "as past forecasts needed it")] if factor != 1 else []
+        words += [_spread_in_words(metric, factor)] if factor != 1 else []
     return Correction(ratios, tuple(words))
 
 
@@ -91,10 +75,10 @@ def _ratio(wanted: Floats, sums: Floats) -> Floats:
     return np.divide(wanted, sums, out=np.ones(sums.shape), where=sums > 0)
 
 
-def _spread_in_words(metric: str, factor: float, why: str) -> str:
+def _spread_in_words(metric: str, factor: float) -> str:
     return (
-        f"{metric}: the spread of what is still to come is {factor:.2f} times as wide, {why}; groups, runs, pictures "
-        "of runs and single deals' chances are as simulated"
+        f"{metric}: the spread of what is still to come is {factor:.2f} times as wide, as past forecasts needed it; "
+        "groups, runs, pictures of runs and single deals' chances are as simulated"
     )
 
 

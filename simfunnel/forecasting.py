@@ -11,8 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.calendars import quarter_of
-from simfunnel.calibration import Calibration
-from simfunnel.corrections import Correction, by_calibration, by_record
+from simfunnel.corrections import Correction, by_record
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.parts import (
@@ -36,6 +35,8 @@ from simfunnel.units import middle
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from simfunnel.fitting.fit import Fitted
 
 OPEN_DEALS = "open deals"
 
@@ -81,7 +82,7 @@ class Forecast:
 
 
 def forecast(
-    scenario: Scenario,
+    scenario: Scenario | Fitted,
     deals: History | pd.DataFrame | None = None,
     *,
     as_of: date | None = None,
@@ -92,14 +93,13 @@ def forecast(
     replications: int = 300,
     seed: int = 1,
     workers: int = 1,
-    calibration: Calibration | None = None,
     record: Track | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
     """Forecast bookings, wins and pipeline for so many fiscal quarters, the current one counted as the first.
 
     Args:
-        scenario: the model.
+        scenario: the model, read from its file or just as `fit` returns it.
         deals: a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member,
             attributes, perhaps category); without it, the deals that the scenario lists are taken, if it lists any.
         as_of: the day after which the forecast begins; the history's own date, or the day before the scenario's start,
@@ -111,11 +111,9 @@ def forecast(
         replications: how many replications.
         seed: the same seed gives the same results.
         workers: how many processes.
-        calibration: of a backtest (see `simfunnel.calibration`): the spread of what is still to come is multiplied by
-            its factor, and a note says so.
         record: of past forecasts from this history (see `backtesting.record`): totals still to come are pooled with
-            what the baselines foresee and widened, as the record tells; it needs a history, and leaves no say to
-            `calibration`.
+            what the baselines foresee and widened, as the record tells, and notes say so; without a history it has
+            no say.
         progress: told after each replication.
 
     Raises:
@@ -126,6 +124,7 @@ def forecast(
     if not 0 < confidence < 1:
         raise InputError(f"the wanted chance of a target must lie between 0 and 1, not {confidence:g}")
     history = deals if isinstance(deals, History) else None
+    scenario = _model(scenario)
     day = _as_of(scenario, history, as_of)
     notes: list[str] = []
     ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
@@ -140,7 +139,7 @@ def forecast(
     won = won_until(history, ready.spec.start, ready.spec.fiscal_year_ends) if history else None
     notes += _without_value(won, ready)
     runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
-    correction = _correction(runs, history, calibration, record, seed)
+    correction = _correction(runs, history, record, seed)
     notes += correction.words if correction else ()
     parts, found = parts_of(runs, won, correction=correction), chances(runs)
     open_value = float(found["value"].sum()) if len(found) else 0.0
@@ -165,6 +164,11 @@ def forecast(
     )
 
 
+def _model(scenario: Scenario | Fitted) -> Scenario:
+    """The scenario; of what was fitted, the one that its file would be read as."""
+    return scenario if isinstance(scenario, Scenario) else from_tree(scenario.tree)
+
+
 def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> date:
     """The day after which the forecast begins. Raises InputError where it is not the history's."""
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
@@ -175,15 +179,13 @@ def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> d
     return day
 
 
-def _correction(
-    runs: Runs, history: History | None, calibration: Calibration | None, record: Track | None, seed: int
-) -> Correction | None:
+def _correction(runs: Runs, history: History | None, record: Track | None, seed: int) -> Correction | None:
     """What is done to the totals still to come; nothing where nothing is known of past forecasts."""
+    if record is None or history is None:
+        return None
     coming = {metric: runs.values(metric, "quarter").to_numpy() for metric in SUMS}
-    if record is not None and history is not None:
-        spec = runs.scenario.spec
-        return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed)
-    return None if calibration is None else by_calibration(coming, calibration)
+    spec = runs.scenario.spec
+    return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed)
 
 
 def _without_value(won: pd.DataFrame | None, scenario: Scenario) -> list[str]:
@@ -195,7 +197,7 @@ def _without_value(won: pd.DataFrame | None, scenario: Scenario) -> list[str]:
 
 
 def from_today(
-    scenario: Scenario,
+    scenario: Scenario | Fitted,
     deals: History | pd.DataFrame | None,
     *,
     as_of: date | None = None,
@@ -208,6 +210,7 @@ def from_today(
     had to be left out is added to `notes`. Raises InputError where deals and scenario don't fit.
     """
     history = deals if isinstance(deals, History) else None
+    scenario = _model(scenario)
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
     table = open_deals_for(deals, scenario) if isinstance(deals, History) else deals
     return prepared(scenario, table, day, quarters, [] if notes is None else notes)

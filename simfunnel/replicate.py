@@ -24,6 +24,8 @@ from simfunnel.scenario import Scenario, from_tree
 from simfunnel.scenario.spec import PluginSpec, ScenarioSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 UNITS = ("week", "month", "quarter", "all")
@@ -331,6 +333,17 @@ class Runs:
         """The quantiles alone, by metric and period."""
         wanted = list(quantiles)
         return self.summary(unit, wanted)[["metric", "period", *(f"{q:g}" for q in wanted)]]
+
+    def to_excel(self, path: Path | str) -> Path:
+        """Write a workbook: what was run, and the metrics by quarter, month and week. Returns its path.
+
+        Raises:
+            InputError: where the name doesn't end in .xlsx, or openpyxl is missing (the extra `excel`).
+            RunError: where it can't be written.
+        """
+        from simfunnel.spreadsheets import runs_book
+
+        return runs_book(self, path)
 
     @property
     def plot(self) -> Any:

@@ -14,11 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.errors import InputError, RunError, not_among
+from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, write_file
 from simfunnel.replicate import QUANTILES, Runs, summarise
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ SUMMARY_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 LOG_COLUMNS = ("replication", "time", "prospect", "from", "to", "member", "value")
 # Those whose version may change a number or a picture.
 LIBRARIES = ("duckdb", "matplotlib", "numba", "numpy", "pandas", "scipy", "simpy")
-
-Writer = Callable[[Path], object]
-"""Writes one file at the path that it is given (or, for a picture, beside it)."""
-
 
 # --- a run ------------------------------------------------------------------------------------------------------------
 
@@ -89,22 +85,6 @@ def figures_of(runs: Runs) -> dict[str, Figure]:
     pictures = runs.plot
     figures = {"fan": pictures.fan(), "distribution": pictures.distribution(), "funnel": pictures.funnel()}
     return figures | ({"teams": pictures.teams()} if runs.scenario.spec.teams else {})
-
-
-def manifest_of(runs: Runs, command: str = "") -> dict[str, Any]:
-    """What a run folder's manifest says of the run."""
-    spec = runs.scenario.spec
-    return {
-        "scenario": runs.scenario.name,
-        "digest": runs.scenario.digest,
-        "seed": runs.seed,
-        "replications": runs.replications,
-        "start": spec.start.isoformat(),
-        "days": spec.days,
-        "warm_up_days": spec.warm_up.days_from(spec.start),
-        "currency": spec.currency,
-        "command": command,
-    }
 
 
 def results_json(runs: Runs) -> dict[str, Any]:
@@ -181,7 +161,7 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
         try:
             table: pd.DataFrame = connection.read_parquet(str(Path(folder) / TABLES / f"{name}.parquet")).df()
         except duckdb.Error as error:
-            raise InputError(f"{folder}: the table '{name}' can't be read: {_first_line(error)}") from None
+            raise InputError(f"{folder}: the table '{name}' can't be read: {first_line(error)}") from None
     return table
 
 
@@ -213,7 +193,7 @@ def write_tables_and_pictures(
     """
     writers: dict[str, Writer] = {}
     for path, text in (texts or {}).items():
-        writers[path] = partial(_write_text, text)
+        writers[path] = partial(put_text, text)
     for path, copied in (copies or {}).items():
         writers[path] = partial(shutil.copyfile, copied)
     for name, table in tables.items():
@@ -234,7 +214,7 @@ def write_folder(folder: Path | str, writers: Mapping[str, Writer], manifest: Ma
         files = sorted(file for file in part.rglob("*") if file.is_file())
         listed = {file.relative_to(part).as_posix(): _described(file) for file in files}
         said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": libraries()}
-        _write_text(to_json({**said, "files": listed}) + "\n", part / MANIFEST)
+        put_text(to_json({**said, "files": listed}) + "\n", part / MANIFEST)
     return Path(folder)
 
 
@@ -249,7 +229,7 @@ def replacing(folder: Path | str) -> Iterator[Path]:
     target = check_folder(folder)
     part = target.parent / f".simfunnel-{secrets.token_hex(6)}.part"
     try:
-        with _disk(folder):
+        with disk(folder):
             target.parent.mkdir(parents=True, exist_ok=True)
             part.mkdir()
             yield part
@@ -276,38 +256,10 @@ def check_folder(folder: Path | str) -> Path:
         if inside and not inside & {MANIFEST, UNFINISHED}:
             raise InputError(f"{folder} holds files that are not a run's; name another folder, or empty it")
     except OSError as error:
-        raise RunError(f"{folder} can't be looked at: {_reason(error)}") from None
+        raise RunError(f"{folder} can't be looked at: {reason(error)}") from None
     except ValueError as error:  # a zero byte in the name
         raise InputError(f"{str(folder)!r} is no name of a folder: {error}") from None
     return target
-
-
-def write_file(path: Path | str, write: Writer) -> Path:
-    """Write one file whole or not at all.
-
-    Raises:
-        InputError: where `path` is a folder.
-        RunError: where the disk refuses.
-    """
-    target = Path(path).resolve()
-    if target.is_dir():
-        raise InputError(f"{path} is a folder; name a file")
-    part = target.parent / f".simfunnel-{secrets.token_hex(6)}.part"
-    try:
-        with _disk(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write(part)
-            _sync(part)
-            os.replace(part, target)  # noqa: PTH105 (the word for it: atomic)
-            _sync(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
-    return Path(path)
-
-
-def write_text(path: Path | str, text: str) -> Path:
-    """Write a text, as `write_file` does."""
-    return write_file(path, partial(_write_text, text))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -362,35 +314,10 @@ def plain(value: Any) -> Any:
 # --- the disk ---------------------------------------------------------------------------------------------------------
 
 
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
 def _write_picture(figure: Figure, stem: Path) -> None:
     from simfunnel.plots import save
 
     save(figure, stem)
-
-
-@contextmanager
-def _disk(place: Path | str) -> Iterator[None]:
-    """What the disk refuses, as one sentence for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{place} can't be written: {_reason(error)}; nothing was changed") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb"):
-            raise
-        raise RunError(f"{place} can't be written: {_first_line(error)}; nothing was changed") from error
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _put_in_place(part: Path, target: Path) -> None:
@@ -405,25 +332,14 @@ def _put_in_place(part: Path, target: Path) -> None:
         if had_one:
             old.rename(target)
         raise
-    _sync(target.parent)
+    sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync_all(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    """Force a file or folder to disk; Windows can't do that for folders."""
-    if path.is_dir() and os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
+    sync(folder)
 
 
 def _described(file: Path) -> dict[str, Any]:

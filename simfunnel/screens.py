@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from simfunnel import kpis
 from simfunnel.formatting import figure, hours, share, signed
-from simfunnel.replicate import Progress, Runs
+from simfunnel.replicate import Progress, Runs, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,8 @@ FIRST = (
     "cost",
     "profit",
 )
+OF_GROUPS = ("prospects", "wins", "win_rate", "bookings")
+MOST_GROUPS = 20  # on the screen; the folder has all
 
 
 def console() -> Console:
@@ -69,14 +71,19 @@ def progress(what: str) -> Iterator[Progress]:
 
 def metrics_worth_showing(runs: Runs) -> list[str]:
     """The metrics that say something of this scenario: not those that are zero or undefined throughout."""
-    ordered = [*FIRST, *(m for m in kpis.METRICS if m not in FIRST)]
-    largest = runs.kpis[runs.kpis.unit == "all"].groupby("metric")["value"].agg(lambda v: v.abs().max())
+    worth = _said(runs.kpis[runs.kpis.unit == "all"], FIRST)
     same = runs.values("revenue", "all").equals(runs.values("bookings", "all"))
-    return [m for m in ordered if largest.get(m, 0) > 0 and not (m == "revenue" and same)]
+    return [m for m in worth if not (m == "revenue" and same)]
 
 
-def show_runs(runs: Runs, unit: str = "quarter") -> None:
-    """The metrics by period: P50 (P10 – P90)."""
+def _said(rows: pd.DataFrame, first: Sequence[str]) -> list[str]:
+    """The metrics in these rows that aren't zero or undefined throughout: the first ones first."""
+    largest = rows.groupby("metric")["value"].agg(lambda v: v.abs().max())
+    return [m for m in dict.fromkeys((*first, *kpis.METRICS)) if largest.get(m, 0) > 0]
+
+
+def show_runs(runs: Runs, unit: str = "quarter", by: str | None = None) -> None:
+    """The metrics by period: P50 (P10 – P90); then by group, where they were grouped by something; then the teams."""
     from rich.table import Table
 
     out = console()
@@ -94,12 +101,43 @@ def show_runs(runs: Runs, unit: str = "quarter") -> None:
         for metric in worth:
             table.add_row(metric.replace("_", " "), *(_band(rows[metric, period], metric) for period in part))
         out.print(table)
+    if by and runs.grouped is not None:
+        show_groups(runs.grouped, by)
     show_teams(runs)
 
 
 def _band(row: Mapping[Hashable, Any], metric: str) -> str:
     low, middle, high = (figure(float(row[q]), kpis.METRICS[metric].unit) for q in ("0.1", "0.5", "0.9"))
     return f"{middle} ({low} – {high})"
+
+
+def show_groups(grouped: pd.DataFrame, by: str) -> None:
+    """The main metrics of each group, all periods together: mean (P10 – P90). Of many groups those that have most."""
+    from rich.table import Table
+
+    rows = grouped[grouped["unit"] == "all"]
+    metrics = _said(rows, (*OF_GROUPS, *FIRST))[: len(OF_GROUPS)]
+    if not metrics:
+        return
+    found = {(row["group"], row["metric"]): row for row in summarise(rows, ["group", "metric"]).to_dict("records")}
+    groups = list(dict.fromkeys(rows["group"]))
+    title = f"By {by}, all periods together: mean (P10 – P90)"
+    if len(groups) > MOST_GROUPS:
+        title += f"; {MOST_GROUPS} of {len(groups)} groups, those with most {metrics[-1].replace('_', ' ')}"
+        sums = rows[rows["metric"] == metrics[-1]].groupby("group", sort=False)["value"].sum()
+        most = set(sums.nlargest(MOST_GROUPS).index)
+        groups = [group for group in groups if group in most]
+    table = Table(by, title=title)
+    for metric in metrics:
+        table.add_column(metric.replace("_", " "), justify="right")
+    for group in groups:
+        table.add_row(str(group), *(_mean_band(found[group, metric], metric) for metric in metrics))
+    console().print(table)
+
+
+def _mean_band(row: Mapping[Hashable, Any], metric: str) -> str:
+    mean, low, high = (figure(float(row[q]), kpis.METRICS[metric].unit) for q in ("mean", "0.1", "0.9"))
+    return mean if mean == low == high else f"{mean} ({low} – {high})"
 
 
 def show_teams(runs: Runs) -> None:

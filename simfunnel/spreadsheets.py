@@ -10,16 +10,24 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from simfunnel.errors import InputError
-from simfunnel.replicate import Runs
-from simfunnel.runs import manifest_of, write_file
+from simfunnel.files import manifest_of, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
     from openpyxl.cell import Cell
     from openpyxl.worksheet.worksheet import Worksheet
+
+    from simfunnel.plots.extract import Measured
+
+    class Summed(Measured, Protocol):
+        """Runs that can be summed up; `replicate.Runs` is that."""
+
+        def summary(self, unit: str = "quarter") -> pd.DataFrame:
+            """Mean, its interval, standard deviation and quantiles over the replications, by metric and period."""
+
 
 WIDEST = 60  # characters
 MOST_ROWS = 1_048_575  # what a sheet holds under its header
@@ -64,7 +72,7 @@ def write_book(sheets: Sequence[Sheet], path: Path | str, currency: str = "") ->
     return write_file(path, partial(_write, sheets, currency))
 
 
-def runs_book(runs: Runs, path: Path | str) -> Path:
+def runs_book(runs: Summed, path: Path | str) -> Path:
     """Write some runs as a workbook: what was run, and the metrics by quarter, month and week; as `write_book`."""
     import pandas as pd
 

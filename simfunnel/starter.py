@@ -7,8 +7,8 @@ from pathlib import Path
 
 from simfunnel.crm.exporting import as_export
 from simfunnel.errors import InputError
+from simfunnel.files import write_text
 from simfunnel.replicate import records_of
-from simfunnel.runs import write_text
 from simfunnel.scenario import load_text
 
 NAMES = ("scenario.yaml", "deals.csv", "truth.yaml")

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from simfunnel.errors import InputError
+from simfunnel.files import write_file, write_text
 from simfunnel.replicate import Outcome, Request
-from simfunnel.runs import UNFINISHED, libraries, to_json, version, write_file
+from simfunnel.runs import UNFINISHED, libraries, to_json, version
 from simfunnel.scenario import Scenario, load
 
 REQUEST, SCENARIO = "request.json", "scenario.yaml"
@@ -59,9 +60,9 @@ class Unfinished:
         new = cls(folder)
         new.made = [path for path in (new.folder, *new.folder.parents) if not path.exists()]
         shutil.rmtree(new.folder, ignore_errors=True)
-        write_file(new.folder / SCENARIO, partial(_write_text, scenario.to_yaml()))
+        write_text(new.folder / SCENARIO, scenario.to_yaml())
         asked = Asked.of(scenario, seed, replications, request)
-        write_file(new.folder / REQUEST, partial(_write_text, to_json(asdict(asked)) + "\n"))
+        write_text(new.folder / REQUEST, to_json(asdict(asked)) + "\n")
         return new
 
     @cached_property
@@ -179,10 +180,6 @@ def _outcome(found: dict[str, dict[str, list[Any]]], k: int) -> Outcome:
         deals=whole.get("deals"),
         events=int(whole["events"][""]),
     )
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_bytes(content: bytes, path: Path) -> None:

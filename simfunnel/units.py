@@ -41,6 +41,7 @@ _ALSO = {
     "y": "year",
 }
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+MOST_SHARE = 10.0  # of an amount; what is more is most likely a slip
 _THOUSANDS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "bn": 1e9, "B": 1e9}
 
 
@@ -216,12 +217,17 @@ def read_chance(value: object) -> Number:
 
 
 def _one_chance(text: str) -> float:
-    percent = text.strip().endswith("%")
-    if not re.fullmatch(rf"\s*{_NUMBER}\s*", text.strip().removesuffix("%")):
-        raise ValueError(f"'{text.strip()}' is no chance; write for example '45%', 0.45 or '30% to 40%'")
-    number = _plain(text.strip().removesuffix("%"), "chance", "'45%' or 0.45") / (100 if percent else 1)
+    number = _fraction(text, "chance")
     _check_chance(number, text.strip())
     return number
+
+
+def _fraction(text: str, what: str) -> float:
+    """A number that may be written as a percentage."""
+    percent = text.strip().endswith("%")
+    if not re.fullmatch(rf"\s*{_NUMBER}\s*", text.strip().removesuffix("%")):
+        raise ValueError(f"'{text.strip()}' is no {what}; write for example '45%', 0.45 or '30% to 40%'")
+    return _plain(text.strip().removesuffix("%"), what, "'45%' or 0.45") / (100 if percent else 1)
 
 
 def _check_chance(number: float, text: str) -> None:
@@ -229,6 +235,22 @@ def _check_chance(number: float, text: str) -> None:
         raise ValueError(f"{text} is above 1; a chance lies between 0 and 1. Did you mean '{text}%'?")
     if not 0 <= number <= 1:
         raise ValueError(f"{text} is no chance: allowed are 0% to 100%")
+
+
+def read_share(text: str) -> Number:
+    """A share of an amount, which may be more than the whole: `5%`, `110%`, `105% to 115%`.
+
+    An uncertain one stays below 100% where both its ends do, as a chance does.
+    """
+    inside = all(_one_share(end) < 1 for end in _ends(text) or (text,))
+    return _between(text, _one_share, "chance" if inside else "positive")
+
+
+def _one_share(text: str) -> float:
+    number = _fraction(text, "share")
+    if not 0 <= number <= MOST_SHARE:
+        raise ValueError(f"{text.strip()} is no share of an amount: allowed are 0% to {MOST_SHARE:,.0%}")
+    return number
 
 
 def read_amount(value: object) -> Number:

@@ -21,6 +21,7 @@ from simfunnel.backtesting import tables
 from simfunnel.backtesting.backtest import backtest, results_json, write_backtest
 from simfunnel.backtesting.dates import as_of_dates, seen
 from simfunnel.backtesting.kept import Kept
+from simfunnel.backtesting.record import read_record
 from simfunnel.backtesting.replay import METHODS, Fitting, replay
 from simfunnel.backtesting.tables import record_of
 from simfunnel.cli import main
@@ -325,9 +326,9 @@ def test_the_folder_has_tables_pictures_and_the_calibration(found, tmp_path):
         "deals.png",
     }
     assert len(pd.read_csv(folder / "tables" / "cases.csv")) == len(found.cases)
-    from simfunnel.calibration import read_calibration
-
-    assert read_calibration(folder) == found.calibration
+    factors = pd.read_csv(folder / "tables" / "calibration.csv").set_index("metric")["factor"]
+    assert factors.to_dict() == {spread.metric: spread.factor for spread in found.calibration.spreads}
+    assert read_record(folder).scored == found.record.scored
 
 
 def test_no_open_deals_leave_the_deals_tables_empty():

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.cells import cell_len
 
 from simfunnel.cli import main
+from simfunnel.formatting import count
 
 ROOT = Path(__file__).parents[1]
 TINY = """
@@ -80,12 +82,34 @@ def test_the_log_holds_every_move_the_same_bytes_with_one_and_two_workers(folder
     assert set(log["to"]) == {"open", "won", "lost"}
 
 
-def test_run_groups_by_an_attribute(folder):
+def test_run_groups_by_an_attribute(folder, capsys):
     assert main(["run", "tiny.yaml", "-n", "2", "--by", "size", "-o", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "By size, all periods together: mean (P10 – P90)" in shown
+    wins = pd.read_csv("out/tables/grouped.csv").query("metric == 'wins' and unit == 'all' and group == 'small'")
+    assert f" {count(wins['value'].mean())} (" in next(line for line in shown.splitlines() if "│ small" in line)
     grouped = pd.read_csv("out/tables/grouped.csv")
     assert set(grouped["group"]) == {"small", "large"}
     total = pd.read_csv("out/tables/kpis.csv").query("metric == 'wins' and unit == 'all'")["value"].sum()
     assert grouped.query("metric == 'wins' and unit == 'all'")["value"].sum() == total
+
+
+def test_groups_with_names_in_any_script_stand_in_line(folder, capsys):
+    Path("wide.yaml").write_text(TINY.replace("small: 80%", "制造业: 80%").replace("size:", "行业:", 1))
+    assert main(["run", "wide.yaml", "-n", "2", "--by", "行业", "-o", "out"]) == 0
+    lines = capsys.readouterr().out.partition("By 行业")[2].splitlines()[1:7]
+    assert lines[3].startswith("│ 制造业 │ ")
+    assert len({cell_len(line) for line in lines}) == 1
+
+
+def test_of_many_groups_those_with_most_are_shown(folder, capsys):
+    names = ", ".join(f"g{k}: {6 if k == 29 else 94 / 29}%" for k in range(30))
+    Path("many.yaml").write_text(TINY.replace("small: 80%, large: 20%", names))
+    assert main(["run", "many.yaml", "-n", "2", "--by", "size", "-o", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "20 of 30 groups, those with most bookings" in " ".join(shown.split())
+    assert sum(line.startswith("│ g") for line in shown.splitlines()) == 20
+    assert "│ g29 " in shown
 
 
 def test_compare_gives_differences_and_a_picture(folder, capsys):

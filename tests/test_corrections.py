@@ -8,15 +8,15 @@ import pytest
 
 from simfunnel.backtesting.record import read_record, record_before
 from simfunnel.baselines import BASELINES
-from simfunnel.calibration import Calibration, Spread
 from simfunnel.cli import main
-from simfunnel.corrections import by_calibration, by_record
+from simfunnel.corrections import by_record
 from simfunnel.crm import read_export
 from simfunnel.errors import InputError
 from simfunnel.fitting.fit import fit
 from simfunnel.forecasting import forecast
 from simfunnel.periods import periods
 from simfunnel.pooling import ALONE, Scored, Track
+from simfunnel.runs import write_tables_and_pictures
 from simfunnel.scenario import from_tree
 from simfunnel.starter import write_starter
 
@@ -75,16 +75,6 @@ def test_a_record_of_too_narrow_intervals_widens_them(history):
     assert root[1].std(axis=0) / root[0].std(axis=0) == pytest.approx([2, 2], rel=0.05)
 
 
-def test_factors_of_a_calibration_act_on_each_quarter():
-    sums = coming()
-    twice = Calibration((Spread("wins", 9, 20, 0.5, 2.0, 1.5, 2.5, 2.0, 0.8),))
-    found = by_calibration(sums, twice)
-    root = np.sqrt(sums["wins"] * found.ratios["wins"])
-    assert np.median(root, axis=0) == pytest.approx(np.median(np.sqrt(sums["wins"]), axis=0))
-    assert (found.ratios["bookings"] == 1).all()
-    assert len(found.words) == 1
-
-
 def test_months_add_up_to_the_corrected_quarters(history):
     model = from_tree(fit(history).tree)
     plain = forecast(model, history, replications=20)
@@ -97,6 +87,28 @@ def test_months_add_up_to_the_corrected_quarters(history):
         assert not np.allclose(found.total(metric).to_numpy(), plain.total(metric).to_numpy())
     known = found.parts[found.parts["part"] == "already won"]
     pd.testing.assert_frame_equal(known, plain.parts[plain.parts["part"] == "already won"])
+
+
+def test_a_forecast_too_narrow_in_the_past_is_widened_and_says_so(history):
+    model = from_tree(fit(history).tree)
+    found, wider = (forecast(model, history, replications=20, record=trusting(ALONE, n)) for n in (1.0, 2.0))
+    note = next(note for note in wider.notes if note.startswith("wins: the spread of what is still to come is"))
+    assert "times as wide, as past forecasts needed it" in note
+    assert not any("times as wide" in note for note in found.notes)
+    assert (wider.total("wins").std() > 1.8 * found.total("wins").std()).all()
+
+
+def test_without_a_history_a_record_has_no_say(history):
+    model = from_tree(fit(history).tree)
+    plain, found = (forecast(model, replications=5, record=record) for record in (None, trusting("run rate")))
+    pd.testing.assert_frame_equal(found.parts, plain.parts)
+    assert found.notes == plain.notes
+
+
+def test_a_folder_that_is_no_backtests_holds_no_record(tmp_path):
+    write_tables_and_pictures(tmp_path / "other", tables={"cases": pd.DataFrame({"metric": ["wins"]})}, manifest={})
+    with pytest.raises(InputError, match="not that of a backtest"):
+        read_record(tmp_path / "other")
 
 
 def test_a_record_is_made_from_past_dates_alone(sample, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from simfunnel import kpis
+from simfunnel.describing import describe
 from simfunnel.errors import InputError
 from simfunnel.replicate import records_of, run, summarise
 from simfunnel.scenario import load_text
@@ -160,3 +161,15 @@ def test_the_90_percent_interval_of_a_mean_covers_it_nine_times_in_ten():
     table = summarise(rows, ["repetition"])
     covered = ((table["low"] <= truth) & (truth <= table["high"])).mean()
     assert 0.88 <= covered <= 0.92, f"{covered:.1%} of {repetitions} intervals of {size} replications cover the mean"
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_a_booking_may_be_more_than_the_value(engine):
+    """Six deals of 1,000 each, booked with an uplift of a tenth."""
+    records, plan = records_of(load_text(SCENARIO.replace("books: value", "books: 110% of value")), engine=engine)
+    assert kpis.measured(kpis.view_of(records, plan, "all"))["bookings"].sum() == pytest.approx(6600)
+
+
+def test_an_uplift_is_described():
+    said = describe(load_text(SCENARIO.replace("books: value", "books: 105% to 115% of value")).spec)
+    assert "105% to 115% of its value" in said

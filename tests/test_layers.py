@@ -36,10 +36,11 @@ LAYERS = (
     "formatting",
     "describing",
     "plots",
+    "files",
+    "spreadsheets",
     "replicate",
     "runs",
     "unfinished",
-    "spreadsheets",
     # from data to a scenario
     "crm",
     "fitting",

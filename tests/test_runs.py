@@ -298,7 +298,7 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("step", ["write_csv", "write_parquet", "to_json", "_sync", "_put_in_place"])
+@pytest.mark.parametrize("step", ["write_csv", "write_parquet", "to_json", "sync", "_put_in_place"])
 @pytest.mark.parametrize(("fail", "error"), [(disk_full, RunError), (interrupt, KeyboardInterrupt)])
 def test_failure_on_the_way_leaves_the_earlier_run_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fail: Callable[..., None], error: type[BaseException]

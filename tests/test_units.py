@@ -57,6 +57,11 @@ def test_chance(text: object, chance: float) -> None:
     assert units.read_chance(text) == pytest.approx(chance, rel=1e-12)
 
 
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("100%", 1.0), ("110%", 1.1), ("0%", 0.0)])
+def test_share_of_an_amount(text: str, share: float) -> None:
+    assert units.read_share(text) == pytest.approx(share, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("text", "amount"),
     [
@@ -110,6 +115,9 @@ def test_rate(text: object, rate: Rate) -> None:
     [
         ("45% to 55%", 0.45, 0.55, "chance", units.read_chance),
         ("45 to 55%", 0.45, 0.55, "chance", units.read_chance),
+        ("45% to 55%", 0.45, 0.55, "chance", units.read_share),
+        ("105 to 115%", 1.05, 1.15, "positive", units.read_share),
+        ("90% to 110%", 0.9, 1.1, "positive", units.read_share),
         ("3 to 5 days", 3.0, 5.0, "positive", units.read_duration),
         ("12 h to 2 days", 0.5, 2.0, "positive", units.read_duration),
         ("30 to 60 min", 0.5, 1.0, "positive", units.read_effort),
@@ -156,6 +164,10 @@ def test_uncertain_number_between_equal_ends_is_certain() -> None:
         (math.nan, units.read_chance, "too large a number, or none at all"),
         ("0% to 5%", units.read_chance, "inside 0% to 100%"),
         ("55% to 45%", units.read_chance, "runs backwards"),
+        ("-5%", units.read_share, "no share of an amount: allowed are 0% to 1,000%"),
+        ("1100%", units.read_share, "no share of an amount"),
+        ("0% to 110%", units.read_share, "must be above 0"),
+        ("ten%", units.read_share, "'ten%' is no share"),
         ("12,000", units.read_amount, "write thousands without commas"),
         ("$12", units.read_amount, "'$12' is no amount"),
         (math.inf, units.read_amount, "too large a number"),

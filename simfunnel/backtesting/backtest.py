@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from simfunnel.backtesting.dates import as_of_dates, seen
 from simfunnel.backtesting.kept import Kept, digest_of
 from simfunnel.backtesting.replay import METHODS, OURS, Fitter, Fitting, Replay, replay
-from simfunnel.calibration import TABLE, Calibration
+from simfunnel.calibration import Calibration
 from simfunnel.crm.importing import Export, read_export
 from simfunnel.errors import InputError, RunError
 from simfunnel.pooling import Track
@@ -236,7 +236,7 @@ def write_backtest(found: Backtest, folder: Path) -> Path:
         "deals": found.deals,
         "brier": found.brier,
         "reliability": found.reliability,
-        TABLE: found.calibration.to_frame(),
+        "calibration": found.calibration.to_frame(),
     }
     return write_tables_and_pictures(
         folder,

@@ -21,7 +21,8 @@ import numpy as np
 
 from simfunnel.backtesting.replay import Replay
 from simfunnel.errors import InputError
-from simfunnel.runs import UNFINISHED, libraries, plain, to_json, version, write_file, write_text
+from simfunnel.files import write_file, write_text
+from simfunnel.runs import UNFINISHED, libraries, plain, to_json, version
 from simfunnel.windows import Window
 
 REQUEST = "request.json"

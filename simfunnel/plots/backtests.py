@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from simfunnel.plots.style import (
     BLUE,
     BROWN,
+    DASHES,
     FAINT,
     GREEN,
     GREY,
@@ -26,9 +27,9 @@ from simfunnel.plots.style import (
     date_axis,
     drawing,
     empty,
-    label_axis,
     legend,
     limits,
+    measure,
 )
 from simfunnel.plots.words import axis_name, name_of, shown, unit_of
 
@@ -86,9 +87,7 @@ def _fan(ax: Axes, cases: pd.DataFrame, metric: str) -> None:
     ax.set_xlim(at.min() - room, at.max() + room)
     ax.set_xlabel("date of the forecast")
     date_axis(ax)
-    label_axis(ax.yaxis, unit_of(metric), ticks=5)
-    ax.grid(axis="y")
-    ax.set_axisbelow(True)
+    measure(ax, "y", unit_of(metric), ticks=5)
 
 
 @drawing()
@@ -122,9 +121,7 @@ def bars(summed: pd.DataFrame, *, metric: str, currency: str = "", note: str = "
         skill = f"{abs(first['skill']):.0%} {'less' if first['skill'] > 0 else 'more'} than the best baseline"
         ax.set_title(f"{window}: {skill} ({int(first['dates'])} dates)")
         ax.set_xlabel(axis_name(metric, currency).replace(name_of(metric), "CRPS, mean over the dates"))
-        label_axis(ax.xaxis, unit_of(metric), ticks=5)
-        ax.grid(axis="x")
-        ax.set_axisbelow(True)
+        measure(ax, "x", unit_of(metric), ticks=5)
     return figure
 
 
@@ -150,7 +147,7 @@ def calibration(cases: pd.DataFrame, *, note: str = "") -> Figure:
                 levels, _held(mine["pit"], levels), color=colour, lw=1.6, label=f"{window} ({len(mine)} dates)"
             )
         handles += ax.plot(levels, _held(rows["pit"], levels), color=INK, lw=3, label="all together")
-        handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=(0, (5, 3)), label="as often as they say")
+        handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=DASHES, label="as often as they say")
         ax.annotate("too wide", (0.07, 0.93), color=FAINT)
         ax.annotate("too narrow, or off the mark", (0.93, 0.05), color=FAINT, ha="right")
         ax.axvline(0.8, color=FAINT, lw=1, ls=":")
@@ -199,7 +196,7 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
             if ours:
                 ax.vlines(mine["said"], mine["seen_low"], mine["seen_high"], color=BLUE, lw=1.2)
                 _counts(ax, mine, most)
-        handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=(0, (5, 3)), label="as often as said")
+        handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=DASHES, label="as often as said")
         deals = int(rows.loc[rows["method"] == ALONE, "cases"].sum())
         ax.set_title(f"Won in {'the ' if window.startswith('next') else ''}{window}")
         ax.set_xlabel(f"Chance said ({deals:,} chances; how many in each bin stands below)")
@@ -221,10 +218,8 @@ def _counts(ax: Axes, rows: pd.DataFrame, most: float) -> None:
 def _unit_square(ax: Axes, most: float) -> None:
     ax.set_xlim(0, most)
     ax.set_ylim(0, most)
-    label_axis(ax.xaxis, "share")
-    label_axis(ax.yaxis, "share")
-    ax.grid()
-    ax.set_axisbelow(True)
+    measure(ax, "x", "share")
+    measure(ax, "y", "share")
 
 
 def _panels(title: str, note: str, count: int) -> tuple[Figure, list[Axes]]:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from simfunnel.plots.extract import Distribution
-from simfunnel.plots.style import BAR, INK, RED, SKY, empty, label_axis, limits
+from simfunnel.plots.style import BAR, DASHES, INK, RED, SKY, empty, label_axis, limits, measure
 from simfunnel.plots.words import axis_name, how_many, shown, unit_of
 
 FAR = 2.0  # a target further off than so many widths of the bars is named, not drawn: it would press them into a corner
@@ -44,7 +44,7 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
     if found.target is not None and found.reached is not None:
         words = f"target {shown(found.target, unit)}: reached in {how_many(found.reached)} of the replications"
         if near:
-            marks.append(Mark(found.target, words, row=2, colour=RED, dashes=(0, (5, 3))))
+            marks.append(Mark(found.target, words, row=2, colour=RED, dashes=DASHES))
         else:
             _point_at(ax, words, right=found.target > high)
     for mark in marks:
@@ -53,9 +53,7 @@ def draw_distribution(ax: Axes, found: Distribution, currency: str) -> None:
     ax.set_xlabel(axis_name(found.metric, currency, f" in {where}"))
     ax.set_ylabel("Share of the replications")
     label_axis(ax.xaxis, unit)
-    label_axis(ax.yaxis, "share")
-    ax.grid(axis="y")
-    ax.set_axisbelow(True)
+    measure(ax, "y", "share")
 
 
 def _bars(ax: Axes, found: Distribution, also: list[float]) -> None:

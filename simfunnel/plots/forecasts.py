@@ -13,22 +13,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from simfunnel.plots import over_time
-from simfunnel.plots.one import ROW, names_down
 from simfunnel.plots.style import (
     BLUE,
+    DASHES,
     FAINT,
     GREEN,
     HEIGHT,
     INK,
     ORANGE,
+    PALE,
     RED,
+    ROW,
     canvas,
     date_axis,
     drawing,
     empty,
-    label_axis,
     legend,
     limits,
+    measure,
+    names_down,
 )
 from simfunnel.plots.words import axis_name, chance, clipped, in_most, shown
 
@@ -68,7 +71,7 @@ def quarter(
     handles += over_time.bands(ax, future, several=several)
     over_time.end_labels(ax, last, "money", several=several)
     if target is not None:
-        handles.append(ax.axhline(target, color=RED, lw=1.6, ls=over_time.DASHES, label="target"))
+        handles.append(ax.axhline(target, color=RED, lw=1.6, ls=DASHES, label="target"))
         where = (added_up["at"].iloc[0], target)
         said = f"target {shown(target, 'money')}"
         ax.annotate(said, where, (4, 4), textcoords="offset points", color=RED)
@@ -76,8 +79,7 @@ def quarter(
     first, end = added_up["at"].iloc[0], last["at"]
     ax.set_xlim(first - (end - first) * 0.01, end + (end - first) * 0.01)
     date_axis(ax)
-    label_axis(ax.yaxis, "money")
-    ax.grid(axis="y")
+    measure(ax, "y", "money")
     legend(figure, handles)
     return figure
 
@@ -99,7 +101,7 @@ def deals(table: pd.DataFrame, *, currency: str = "", note: str = "") -> Figure:
     figure, axes = canvas(title, note, columns=2, height=height, width_ratios=[1.35, 1], sharey=True)
     bars, when = axes[0]
     rows = np.arange(len(table))
-    bars.barh(rows, table["value"], height=0.62, color="#d9dde2")
+    bars.barh(rows, table["value"], height=0.62, color=PALE)
     bars.barh(rows, table[expected], height=0.62, color=BLUE)
     for row, p in enumerate(table[f"won by end of {period}"]):
         bars.annotate(
@@ -107,13 +109,11 @@ def deals(table: pd.DataFrame, *, currency: str = "", note: str = "") -> Figure:
         )
     names_down(bars, [f"{d}{f' ({m})' if m else ''}" for d, m in zip(table["deal"], table["member"], strict=True)])
     bars.set_xlim(*limits(table["value"], padding=0.14))
-    label_axis(bars.xaxis, "money", ticks=5)
+    measure(bars, "x", "money", ticks=5)
     bars.set_xlabel(f"Value ({currency}) and the chance to be won by the end of {period}")
-    bars.grid(axis="x")
-    bars.set_axisbelow(True)
     _dates(when, table)
     handles = [
-        Patch(color="#d9dde2", label="value"),
+        Patch(color=PALE, label="value"),
         Patch(color=BLUE, label=f"expected in {period}: value times chance"),
         Line2D([], [], color=GREEN, marker="o", lw=3, label="date if it is won: P10, P50, P90"),
     ]
@@ -137,7 +137,6 @@ def _dates(ax: Axes, table: pd.DataFrame) -> None:
     date_axis(ax)
     ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
     ax.grid(axis="x")
-    ax.set_axisbelow(True)
 
 
 @drawing()
@@ -189,9 +188,7 @@ def bridge(
     )
     more = "; the axis does not begin at 0" if cut else ""
     ax.set_ylabel(axis_name("bookings", currency, f" expected in {period}") + more)
-    label_axis(ax.yaxis, "money")
-    ax.grid(axis="y")
-    ax.set_axisbelow(True)
+    measure(ax, "y", "money")
     legend(
         figure,
         [

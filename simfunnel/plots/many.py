@@ -16,10 +16,10 @@ from matplotlib.patches import Patch
 from simfunnel.kpis import METRICS
 from simfunnel.plots import extract
 from simfunnel.plots.distribution import draw_distribution
-from simfunnel.plots.one import ROW, names_down
 from simfunnel.plots.style import (
     BLUE,
     BROWN,
+    DASHES,
     FAINT,
     GREEN,
     GREY,
@@ -28,12 +28,14 @@ from simfunnel.plots.style import (
     ORANGE,
     PURPLE,
     RED,
+    ROW,
     canvas,
     drawing,
     empty,
-    label_axis,
     legend,
     limits,
+    measure,
+    names_down,
 )
 from simfunnel.plots.words import axis_name, chance, clipped, in_most, name_of, signed, unit_of
 
@@ -130,9 +132,7 @@ def _differences(ax: Axes, table: pd.DataFrame, rows: list[tuple[str, str]], cur
     several = len({period for _, period in rows}) > 1
     names_down(ax, [f"{clipped(s, 24)}, {p}" if several else s for s, p in rows] if first else [""] * len(rows))
     ax.set_title(f"{name_of(metric)} (percentage points)" if unit == "share" else axis_name(metric, currency), pad=20)
-    label_axis(ax.xaxis, unit, ticks=4)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)
+    measure(ax, "x", unit, ticks=4)
 
 
 def _beside(ax: Axes, words: str, place: float, inches: float, colour: str) -> None:
@@ -191,7 +191,7 @@ def forecast(
     figure, axes = canvas(title, note, columns=2, width_ratios=[1, 1.25])
     handles = _stacked(axes[0, 0], bars, list(dict.fromkeys(parts["part"])), target)
     axes[0, 0].set_ylabel(axis_name(metric, currency))
-    label_axis(axes[0, 0].yaxis, unit)
+    measure(axes[0, 0], "y", unit)
     draw_distribution(axes[0, 1], first, currency)
     legend(figure, handles)
     return figure
@@ -216,11 +216,9 @@ def _stacked(ax: Axes, bars: pd.DataFrame, names: list[str], target: float | Non
         at, bars["0.5"], "D", color="white", mec=INK, ms=7, lw=0, clip_on=False, label="P50 of the total"
     )
     if target is not None:
-        handles.append(ax.axhline(target, color=RED, lw=1.6, ls=(0, (5, 3)), label="target"))
+        handles.append(ax.axhline(target, color=RED, lw=1.6, ls=DASHES, label="target"))
     ax.set_xticks(at, [clipped(p, 14) for p in bars["period"]])
     ax.set_xlim(-0.6, len(bars) - 0.4)
     ax.set_ylim(*limits(np.concatenate([base, bars["0.9"], [0.0 if target is None else target]])))
     ax.set_title("By period: the mean of each part")
-    ax.grid(axis="y")
-    ax.set_axisbelow(True)
     return handles

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,19 +25,20 @@ from simfunnel.plots.style import (
     ORANGE,
     PALE,
     RED,
+    ROW,
     SKY,
     Labels,
     canvas,
     drawing,
     empty,
-    label_axis,
     legend,
     limits,
+    measure,
+    names_down,
 )
 from simfunnel.plots.words import axis_name, clipped, in_most, name_of, shown, unit_of
 
 MOST_PERIODS = 60  # points in the line of utilisation
-ROW = 0.36  # inches that a row of a long list needs
 
 # What became of those who came into a stage: column, words, colour.
 FATES = (
@@ -114,8 +114,7 @@ class Pictures:
         handles += over_time.target_lines(ax, targets, added=added)
         ax.set_ylabel(axis_name(metric, self.currency, ", added up from the start" if added else f" by {unit}"))
         over_time.time_axis(ax, table)
-        label_axis(ax.yaxis, unit_of(metric))
-        ax.grid(axis="y")
+        measure(ax, "y", unit_of(metric))
         legend(figure, handles)
         return figure
 
@@ -183,9 +182,7 @@ class Pictures:
         _figures_beside(axes[0, 1], table)
         ax.set_xlim(*limits(np.append(left, table["high"])))
         ax.set_xlabel("Prospects who came into the stage during the run (mean over the replications)")
-        label_axis(ax.xaxis, "prospects")
-        ax.grid(axis="x")
-        ax.set_axisbelow(True)
+        measure(ax, "x", "prospects")
         handles: list[Any] = [Patch(color=colour, label=words) for _, words, colour in FATES]
         if self.runs.replications > 1:
             handles.append(Line2D([], [], color=INK, label="P10 to P90 of those who came in"))
@@ -231,17 +228,8 @@ class Pictures:
         over_time.bands(ax, table, several=several)
         over_time.time_axis(ax, table)
         ax.set_ylim(0, 1.05)
-        label_axis(ax.yaxis, "share", ticks=5)
+        measure(ax, "y", "share", ticks=5)
         ax.set_title(f"Busy share of all teams together, by {unit}")
-        ax.grid(axis="y")
-
-
-def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
-    """Rows named from the top down along the vertical axis."""
-    ax.set_yticks(range(len(names)), [clipped(name, 36) for name in names])
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
 
 
 def _teams_title(table: pd.DataFrame) -> str:
@@ -303,6 +291,4 @@ def _dots(ax: Axes, table: pd.DataFrame, unit: str, *, several: bool) -> None:
         *limits(np.append(table["0.9"], [1.0] if unit == "share" and table["figure"].eq("utilisation").any() else []))
     )
     ax.xaxis.set_major_formatter(Labels(unit))
-    label_axis(ax.xaxis, unit, ticks=4)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)
+    measure(ax, "x", unit, ticks=4)

@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from simfunnel.plots.style import BLUE, RED, date_axis, spread
+from simfunnel.plots.style import BLUE, DASHES, RED, date_axis, spread
 from simfunnel.plots.words import shown
 
 MOST_BOXES = 15  # periods that are drawn as boxes: a band between two points says more than is known
 MOST_NAMED = 8  # quarters whose targets are named one by one
-DASHES = (0, (5, 3))
 LAYERS = (("0.1", "0.9", 0.2, "middle 80% of replications (P10 to P90)"), ("0.25", "0.75", 0.35, "middle 50%"))
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -21,8 +21,12 @@ from matplotlib.ticker import Formatter, MaxNLocator
 
 from simfunnel.plots.words import clipped, shown
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 WIDTH, HEIGHT, DPI = 12.0, 7.0, 100  # 1200 x 700 pixels
-FOOT, LINE = 0.32, 0.25  # inches: the note at the foot, a line of the legend
+FOOT, LINE, ROW = 0.32, 0.25, 0.36  # inches: the note at the foot, a line of the legend, a row of a long list
+DASHES = (0, (5, 3))  # of a line that marks what is wanted
 # Colours that the colour-blind tell apart: seaborn's palette `colorblind`, after Wong, Nature Methods 8, 441 (2011).
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
 BROWN, GREY, SKY = "#ca9161", "#949494", "#56b4e9"
@@ -197,6 +201,20 @@ def label_axis(axis: Any, unit: str, *, ticks: int = 7) -> None:
     """Ticks in a unit; counts have whole ticks only."""
     axis.set_major_locator(MaxNLocator(ticks, integer=unit == "prospects", steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(Labels(unit))
+
+
+def measure(ax: Axes, which: Literal["x", "y"], unit: str, *, ticks: int = 7) -> None:
+    """An axis along which amounts are read: its ticks in a unit, and a line across the picture from each."""
+    label_axis(ax.xaxis if which == "x" else ax.yaxis, unit, ticks=ticks)
+    ax.grid(axis=which)
+
+
+def names_down(ax: Axes, names: Sequence[str] | pd.Series) -> None:
+    """Rows named from the top down along the vertical axis."""
+    ax.set_yticks(range(len(names)), [clipped(name, 36) for name in names])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
 
 
 def limits(values: Any, *, padding: float = 0.08) -> tuple[float, float]:

@@ -183,7 +183,7 @@ def _read_money(value: object) -> Money:
             return Money(share=1.0)
         found = re.fullmatch(r"(.*%)\s*of\s+value", value.strip())
         if found:
-            return Money(share=units.read_chance(found[1]))
+            return Money(share=units.read_share(found[1]))
         if "%" in value or "val" in value:
             raise ValueError(f"'{value}' is no amount; write an amount, 'value' or '5% of value'")
     return Money(fixed=units.read_amount(value))

@@ -282,7 +282,9 @@ def main() -> None:
 
     Path("docs").mkdir(exist_ok=True)
     Path("docs/scenario.md").write_text(reference(), encoding="utf-8")
-    Path("docs/scenario.schema.json").write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
+    Path("docs/scenario.schema.json").write_text(
+        json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

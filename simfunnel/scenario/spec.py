@@ -434,7 +434,7 @@ class StageSpec(Spec):
     customer: bool | None = None
     """Whether those here are customers; yes where the stage books something, unless said."""
     books: Booking | None = None
-    """Booked on entry: an amount, `value`, or `5% of value`."""
+    """Booked on entry: an amount, `value`, or `5% of value`; above 100% for an uplift, such as `110% of value`."""
     term: Duration = 0.0
     """The time over which a booking becomes revenue, evenly; at once unless said."""
     cash: Booking | None = None

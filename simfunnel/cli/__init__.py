@@ -1,0 +1,56 @@
+"""The command line: each command reads, calls the library, and shows.
+
+Exit codes: 0 done, 1 the run failed, 2 the user's input is at fault; then clear messages, and nothing half-written.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from simfunnel import __version__
+from simfunnel.cli.comparing import compare, experiment
+from simfunnel.cli.engines import verify, warmup
+from simfunnel.cli.forecasts import bridge, forecast
+from simfunnel.cli.histories import backtest, fit, segments
+from simfunnel.cli.models import check, init, schema
+from simfunnel.cli.running import run
+from simfunnel.errors import InputError, SimfunnelError
+
+app = App(
+    name="simfunnel",
+    help="Simulate and forecast a sales pipeline, from today's open deals and with sellers' limited time.",
+    version=__version__,
+)
+_COMMANDS = (init, check, run, compare, experiment, fit, forecast, bridge, backtest, segments, verify, warmup, schema)
+for _command in _COMMANDS:
+    app.command(_command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    gc.set_threshold(50_000, 20, 50)  # start-up makes many objects that stay: to go through them often is a tenth of it
+    try:
+        result = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        return result if isinstance(result, int) else 0
+    except CycloptsError:
+        return 2
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SimfunnelError as error:
+        print(f"simfunnel: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("simfunnel: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        print(f"simfunnel: {error or 'out of memory'}", file=sys.stderr)
+        return 1

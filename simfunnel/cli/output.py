@@ -1,0 +1,47 @@
+"""What every command says in the same way: its results, where they are, and what to know before it begins."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simfunnel.scenario import Scenario
+
+
+def show(as_json: bool, data: Callable[[], dict[str, Any]], page: Callable[[], None]) -> None:
+    """Print the results: one JSON object, or the page for people."""
+    if as_json:
+        print(json.dumps(data(), allow_nan=False))
+    else:
+        page()
+
+
+def told(folder: Path, *, quiet: bool) -> None:
+    """Say where the results are."""
+    if not quiet:
+        print(f"Tables and pictures: {folder}")
+
+
+def warn(scenario: Scenario, engine: str | None = None) -> None:
+    """What is doubtful in a scenario, and that the engine which is to run it must be compiled first."""
+    from simfunnel.expectation import explosion
+    from simfunnel.replicate import engine_for
+
+    for warning in (*scenario.warnings, *explosion(scenario.spec)):
+        print(f"Warning: {warning}", file=sys.stderr)
+    say_if_cold(engine or engine_for(scenario))
+
+
+@cache
+def say_if_cold(engine: str) -> None:
+    """Tell of the wait for the first run's compiling."""
+    if engine == "compiled":
+        from simfunnel.engines import compiled
+
+        if compiled.is_cold():
+            print("compiling the engine, once for this machine (about 20 s) ...", file=sys.stderr, flush=True)
