@@ -102,6 +102,8 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
     from simfunnel.scenario import load
     from simfunnel.screens import progress
 
+    if asked.calibrated and not asked.deals:
+        raise InputError("--calibrated corrects a forecast from open deals; name their export: --deals")
     model = load(scenario)
     folder = folder_for(asked.output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=asked.json_)
     wanted, aim = chance(asked.confidence, "--confidence"), amount(asked.target)
