@@ -7,6 +7,7 @@ done. Which activities are stages, which are work and which are ends is said in 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -15,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.crm.acts import MOMENT, Acts, check_names, tell_acts
+from simfunnel.crm.bringers import BROUGHT_BY, ids_of
 from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.flat import last_day, refuse_nothing
 from simfunnel.crm.history import OWN, TASKS, Draft
 from simfunnel.crm.maps import Map
-from simfunnel.crm.names import EVENTS, normal
+from simfunnel.crm.names import ALIASES, EVENTS, normal
 from simfunnel.crm.roles import Parts, columns_of
 from simfunnel.crm.sources import Table
 from simfunnel.crm.tables import AS_WRITTEN, day_comes_first, each_name, read_dates, read_numbers
@@ -226,6 +228,7 @@ class EventLog:
         codes, cases = pd.factorize(items["case"])
         items = items.assign(deal=codes)
         deals, others = self._cases(items, pd.Index(cases))
+        deals, others, channel = self._where_from(deals, others)
         changes = _changes(items, acts)
         passed = passages(changes, acts.ends, deals["id"])
         deals = _closed(deals, passed.closings, passed.visits)
@@ -245,7 +248,20 @@ class EventLog:
             order=acts.order,
             whole_days=bool((items["at"] == items["at"].dt.normalize()).all()),
             complete=True,
+            channel=channel,
         )
+
+    def _where_from(self, deals: pd.DataFrame, others: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+        """The cases with who brought them, the other columns, and the one of these that is the channel."""
+        kept = {part: self.map.columns[part] for part in ("channel", BROUGHT_BY) if part in self.map.columns}
+        said = replace(self.map, columns={part: _bare(column) for part, column in kept.items()})
+        shown = pd.DataFrame(columns=[_bare(name) for name in others])
+        names = dict(zip(shown.columns, others, strict=True))
+        told = columns_of(shown, {part: ALIASES[part] for part in ("channel", BROUGHT_BY)}, said)
+        bringer = names.get(told.get(BROUGHT_BY, ""))
+        if bringer is not None:
+            deals = deals.drop(columns=bringer).assign(**{BROUGHT_BY: ids_of(deals[bringer])})
+        return deals, tuple(name for name in others if name != bringer), names.get(told.get("channel", ""), "")
 
     def _cases(self, items: pd.DataFrame, cases: pd.Index[Any]) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """A row for each case: its first event's date, value, last member, and the columns that never change in it."""
@@ -279,9 +295,14 @@ class EventLog:
             first = by_deal[column].first()
             if not (rows[column].isna() | (rows[column] == items["deal"].map(first))).all():
                 continue
-            bare = column.removeprefix("case:").removeprefix("(case)").strip() or column
+            bare = _bare(column)
             others[bare if bare not in {*deals.columns, *OWN, *others} else f"case {bare}"] = first.astype("str")
         return deals.assign(**others), tuple(others)
+
+
+def _bare(column: str) -> str:
+    """A column of a case without the words that say so."""
+    return column.removeprefix("case:").removeprefix("(case)").removeprefix("case ").strip() or column
 
 
 def _changes(items: pd.DataFrame, acts: Acts) -> pd.DataFrame:

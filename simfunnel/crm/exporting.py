@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simfunnel.engines.records import Records
+from simfunnel.engines.records import Prospects, Records
 from simfunnel.kpis import view_of
 from simfunnel.plan import NOWHERE, Plan
 
@@ -23,8 +23,9 @@ def as_export(records: Records, plan: Plan) -> pd.DataFrame:
     """The deals of one replication at its horizon, as a CRM would export them.
 
     One row a prospect: deal_id, owner, stage (its open stage, or Closed Won / Closed Lost), source, its attributes,
-    created and closed (dates; closed is empty while open), amount (of won deals alone, as many teams fill it in late).
-    Customers stay won, whatever they did later.
+    created and closed (dates; closed is empty while open), amount (of won deals alone, as many teams fill it in late);
+    and, where people refer others, brought_by (the deal_id of who did, empty for nobody). Customers stay won, whatever
+    they did later.
     """
     people, moves = records.prospects, records.moves
     view = view_of(records, plan, "all")
@@ -50,7 +51,16 @@ def as_export(records: Records, plan: Plan) -> pd.DataFrame:
     table["created"] = [_day(plan, t) for t in people.born]
     table["closed"] = [_day(plan, t) for t in closed]
     table["amount"] = [f"{value:.0f}" if s == WON else "" for value, s in zip(people.value, stage, strict=True)]
+    if len(plan.referrals.same) > plan.referrals.same.sum():
+        table["brought_by"] = _bringers(people)
     return pd.DataFrame(table)
+
+
+def _bringers(people: Prospects) -> list[str]:
+    """The deal_id of who brought each prospect; a further deal with the same one is of its parent's generation."""
+    by = people.parent
+    brought = (by >= 0) & (people.generation > people.generation[np.maximum(by, 0)])
+    return [f"D{k + 1:05d}" if new else "" for k, new in zip(by, brought, strict=True)]
 
 
 def known_at(records: Records, day: float) -> Records:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfunnel.crm.bringers import BROUGHT_BY, filled_late, ids_of
 from simfunnel.crm.currencies import in_one_currency
 from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.history import OPEN_STAGE, OWN, Draft, usable_name
@@ -221,8 +222,11 @@ class Flat:
         }
         if "category" in self.columns:
             canonical["category"] = self.text["category"].map(_category, na_action="ignore").astype("str")
+        if BROUGHT_BY in self.columns:
+            canonical[BROUGHT_BY] = ids_of(self.text[BROUGHT_BY])
         renamed = {name: name if name not in {*canonical, *OWN} else f"crm {name}" for name in rows.columns}
-        rest = [c for c in rows.columns if c not in self.columns.values() and c[0] != "_" and not entered_stage(c)]
+        used = {column for part, column in self.columns.items() if part != "channel"}
+        rest = [c for c in rows.columns if c not in used and c[0] != "_" and not entered_stage(c)]
         kept = rows[rest].rename(columns=renamed)
         deals = pd.DataFrame(canonical, index=rows.index).join(kept)
         whole_days = date_only(deals["created"]) or date_only(deals["closed"])
@@ -244,6 +248,7 @@ class Flat:
             tasks=tasks,
             currency=money.currency,
             order=self.stages.order,
+            channel=renamed.get(self.columns.get("channel", ""), ""),
         )
 
     def _owners(self) -> pd.Series[Any]:
@@ -282,6 +287,8 @@ class Flat:
         names = [name.removeprefix("crm ") if name not in self.raw.rows.columns else name for name in late]
         if _value_comes_late(whole.deals):
             names.append(self.columns["value"])
+        if filled_late(whole.deals):
+            names.append(self.columns[BROUGHT_BY])
         return tuple(name for name in names if name in self.raw.rows.columns)
 
     def at(self, day: date) -> tuple[Flat, list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfunnel.crm.bringers import BROUGHT_BY, with_origin
 from simfunnel.crm.evidence import VISITS, Evidence, QualityReport, Trouble
 from simfunnel.crm.names import NEVER_ATTRIBUTES, normal, outcome_named
 from simfunnel.crm.quality import examine, first_watched
@@ -21,6 +22,7 @@ from simfunnel.scenario.fields import STAYS
 COLUMNS = ("id", "created", "closed", "outcome", "stage", "value", "owner")
 TASKS = ("deal", "activity", "member", "start", "end")
 OPEN_STAGE = "open"  # what the open stage is called where the file has several, or none
+RARE = "rare channels"  # those beyond the most levels
 MOST_LEVELS = 40  # a column with more different values says who, not what kind
 MOST_ATTRIBUTES = 8
 OWN = {"id", "created", "closed", "outcome", "owner", "other", "category", *FACTS}  # names that a column can't keep
@@ -35,6 +37,7 @@ class Draft:
     `closed_text` and `value_text` (as written), perhaps `category`, and those named in `others`, as text. `visits` and
     `tasks` name a deal by its label in the index of `deals`; `visits` is None for a flat export. `order` has the open
     stages' order where something says it. `complete`: each deal is seen from its first moment on, whenever it closed.
+    `channel` is the one of `others` that says where deals came from; `deals` may have `brought_by`, the id of who did.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -47,6 +50,7 @@ class Draft:
     whole_days: bool = False
     complete: bool = False
     currency: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,15 @@ class History:
 
     `deals` has one row a deal: `id`, `created`, `closed` (NaT while open), `outcome` ('won', 'lost' or 'open'),
     `stage`, `value` (NaN where unknown), `owner`, perhaps `category` (the sellers' forecast: commit, best case,
-    pipeline, omitted or closed), then the columns named in `attributes`. `observed_from` is the first day whose
+    pipeline, omitted or closed) and `brought_by` (the id of the deal whose people referred it, NaN for none), then the
+    columns named in `attributes`. `observed_from` is the first day whose
     closings are in the export: a deal that closed earlier is missing (left truncation).
 
     `visits` has one row a visit of a deal to a stage, by deal, then time: `deal` (a row of `deals`), `stage`,
     `entered`, `left` (NaT while there), `next` (a stage, 'won', 'lost', or '' while there), `owner`. A flat export has
     one visit a deal, to `open_stage`. `stages` are the open stages in their order, which deals may skip and go back in.
     `tasks`, where known, has `deal`, `activity`, `member`, `start`, `end` (NaT while under way). `currency` is ''
-    where nothing tells.
+    where nothing tells. `channel` is the attribute that says where deals came from, or ''.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -78,6 +83,7 @@ class History:
     stages: tuple[str, ...]
     tasks: pd.DataFrame | None = field(default=None, repr=False)
     currency: str = ""
+    channel: str = ""
 
     @property
     def end(self) -> pd.Timestamp:
@@ -142,7 +148,8 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         n = len(draft.deals)
         found = f"none of the {n:,} deals can be used ({why})" if n else f"no deals were created by {day}"
         raise InputError([Fault(found, file=name)])
-    attributes, deals, words = _attributes(deals, mended.others)
+    channel = draft.channel if draft.channel in mended.others else ""
+    attributes, deals, words = _attributes(deals, mended.others, channel)
     stage = _open_stage(deals, stages)
     if visits is None:
         mine, stages = one_visit_each(deals, stage), (stage,)
@@ -151,7 +158,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         stages = stages or (stage,)
         words += [f"stages in their order: {' -> '.join(stages)}"]
     places = pd.Series(np.arange(len(deals)), index=deals.index)
-    extra = ["category"] if "category" in deals else []
+    extra = [name for name in ("category", BROUGHT_BY) if name in deals]
     return History(
         deals=deals[[*COLUMNS, *extra, *attributes]].reset_index(drop=True),
         attributes=attributes,
@@ -166,6 +173,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         stages=stages,
         tasks=None if draft.tasks is None else _placed(mended.tasks, places, ["start", "deal"]),
         currency=draft.currency,
+        channel=channel if channel in attributes else "",
     )
 
 
@@ -188,9 +196,13 @@ def _open_stage(deals: pd.DataFrame, stages: tuple[str, ...]) -> str:
     return str(names[0]) if len(names) == 1 and usable_name(str(names[0])) else OPEN_STAGE
 
 
-def _attributes(deals: pd.DataFrame, others: tuple[str, ...]) -> tuple[tuple[str, ...], pd.DataFrame, list[str]]:
+def _attributes(
+    deals: pd.DataFrame, others: tuple[str, ...], channel: str
+) -> tuple[tuple[str, ...], pd.DataFrame, list[str]]:
     """The columns that sort deals into a few kinds; missing cells become the kind 'unknown'."""
     chosen = []
+    if channel:
+        deals = deals.assign(**{channel: _channels(deals[channel])})
     for name in others:
         column = deals[name]
         levels = column.dropna().nunique()
@@ -201,13 +213,27 @@ def _attributes(deals: pd.DataFrame, others: tuple[str, ...]) -> tuple[tuple[str
         a_number = levels > 12 and read_numbers(kinds)[0].notna().all()
         if not a_number and not read_dates(kinds).values.notna().all():
             chosen.append(name)
+    if channel in chosen[MOST_ATTRIBUTES:]:
+        chosen.insert(MOST_ATTRIBUTES - 1, chosen.pop(chosen.index(channel)))
     left = chosen[MOST_ATTRIBUTES:]
     chosen = chosen[:MOST_ATTRIBUTES]
     deals = deals.assign(**{name: deals[name].str.strip().fillna("unknown") for name in chosen})
+    deals, more = with_origin(deals)
+    chosen += more
     said = [f"attributes of a deal: {', '.join(chosen)}"] if chosen else []
     if left:
         said.append(f"columns not used, beyond {MOST_ATTRIBUTES} attributes: {', '.join(left)}")
     return tuple(chosen), deals, said
+
+
+def _channels(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The channel of each deal: 'unknown' where a cell is empty, 'rare channels' for those beyond the most frequent."""
+    known = column.str.strip()
+    known = known.where(known != "").fillna("unknown")
+    counts = known.value_counts()
+    if len(counts) <= MOST_LEVELS or len(counts) > len(known) / 5:
+        return known  # a few kinds; or so many that the column says who, not what kind
+    return known.where(known.isin(counts.index[: MOST_LEVELS - 1]), RARE)
 
 
 __all__ = ["COLUMNS", "OPEN_STAGE", "OWN", "TASKS", "Draft", "History", "history_of", "usable_name"]

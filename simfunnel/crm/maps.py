@@ -3,6 +3,8 @@
 ```yaml
 created: Erstellt am              # part of a deal, or of an event -> the file's column
 stage: Vertriebsphase
+channel: Herkunft                 # where a deal came from: each channel with enough deals becomes a source
+brought_by: Geworben von          # the id of the deal whose people referred it
 stages:
   won: [Vertrag]                  # names, however they are cased or spaced
   lost: [Absage, Kein Bedarf]

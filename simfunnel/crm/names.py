@@ -60,6 +60,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "forecastcategoryname", "forecastcategory", "hsmanualforecastcategory", "propertyhsmanualforecastcategory",
         "hsforecastcategory",
     ),
+    "channel": (
+        "leadsource", "propertyleadsource", "originalsource", "originalsourcetype", "hsanalyticssource",
+        "propertyhsanalyticssource", "hsobjectsourcelabel", "acquisitionchannel", "marketingchannel", "channel",
+        "dealsource", "propertysource", "opportunitysource", "trafficsource", "utmsource", "origin", "source",
+    ),
+    "brought_by": (
+        "broughtby", "broughtbyid", "referredby", "referredbyid", "referredbydeal", "referredbydealid",
+        "referredbyleadid", "referrerid", "referringcustomerid", "recruitedby", "recruiterid", "recruiter",
+        "introducedby", "introducedbyid",
+    ),
 }
 
 # What a row of a log of events is made of; the case's own columns are told from the rest by never changing.

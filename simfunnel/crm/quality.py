@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from simfunnel.crm.bringers import BRINGER_CHECKS
 from simfunnel.crm.evidence import Check, Evidence, Found, QualityReport, Trouble, among
 from simfunnel.crm.names import normal
 from simfunnel.crm.visit_checks import VISIT_CHECKS
@@ -404,6 +405,7 @@ CHECKS: tuple[Check, ...] = (
     truncated,
     leaking_columns,
     nearly_equal_names,
+    *BRINGER_CHECKS,
     *VISIT_CHECKS,
 )
 

@@ -195,6 +195,7 @@ class StageHistory:
             order=tuple(map(self.map.name_of, self.map.order)) or base.order or order_by_chance(facts, ends),
             whole_days=bool(whole_days),
             currency=base.currency,
+            channel=base.channel,
         )
 
     def _as_told(self, deals: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -31,6 +31,15 @@ class Estimate:
     n: int = 0
 
 
+Row = tuple[str, float, float, float, str, str, int]
+"""A row of the table of fitted numbers: what, estimate, low, high, unit, how, n."""
+
+
+def as_row(what: str, unit: str, found: Estimate) -> Row:
+    """A fitted number as a row of the table."""
+    return (what, found.value, found.low, found.high, unit, found.how, found.n)
+
+
 def chance_estimate(value: float, draws: Floats, how: str, n: int, stretch: float = 1.0) -> Estimate:
     """A chance with its interval from draws, symmetric on the log-odds, so that its median is the chance itself.
 

@@ -16,16 +16,19 @@ from simfunnel.crm.importing import History
 from simfunnel.errors import InputError
 from simfunnel.fitting import writing
 from simfunnel.fitting.arrivals import Arrivals, fit_arrivals
+from simfunnel.fitting.bringing import fit_bringing
+from simfunnel.fitting.channels import fit_channels
+from simfunnel.fitting.coming import Coming
 from simfunnel.fitting.dependence import VALUE, Dependence, dependence_words, fit_dependence
 from simfunnel.fitting.drift import Drift, fit_drift
 from simfunnel.fitting.exits import Exits, fit_exits
 from simfunnel.fitting.exposure import KINDS, exposure
-from simfunnel.fitting.figures import Z95, Estimate, factor_estimate, percent
+from simfunnel.fitting.figures import Z95, Row, as_row, factor_estimate, percent
 from simfunnel.fitting.pace import Pace, fit_pace
 from simfunnel.fitting.values import OTHER, Values, fit_values
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.fitting.watching import daily_counts
-from simfunnel.fitting.writing import NEW, STAYS, TEAM, duration, goal_name
+from simfunnel.fitting.writing import STAYS, TEAM, duration, goal_name
 from simfunnel.scenario.documents import dump
 from simfunnel.scenario.variants import merge
 
@@ -71,7 +74,7 @@ class _Found:
     pace: Pace
     drift: Drift
     dependences: tuple[Dependence, ...]
-    arrivals: Arrivals
+    coming: Coming
     values: Values | None
     members: list[str]
     shares: dict[str, dict[str, tuple[int, int]]]
@@ -133,8 +136,11 @@ def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -
     pace = fit_pace(table, holidays, _FISCAL_YEAR_ENDS)
     drift = fit_drift(table, pace)
     exits = fit_exits(history, visits, pace, drift, seed=seed)
-    counts, weekday = daily_counts(history)
+    bringing, said = fit_bringing(history)
+    counts, weekday = daily_counts(history, bringing.brought if bringing else None)
     arrivals = fit_arrivals(counts, weekday, seed=seed, first_day=history.observed_from, holidays=holidays)
+    channels = fit_channels(history, arrivals, bringing.brought if bringing else None)
+    coming = Coming(arrivals, channels, bringing)
     members = _members(history)
     dependences = fit_dependence(history, visits, table, members)
     deals = history.deals
@@ -146,12 +152,19 @@ def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -
         pace=pace,
         drift=drift,
         dependences=dependences,
-        arrivals=arrivals,
+        coming=coming,
         values=values,
         members=members,
         shares={name: _shares(history, name) for name in history.attributes},
-        work=_work(exits, arrivals, len(members), busy),
-        words=(*words, *exits.assumptions, *pace.assumptions, *drift.assumptions, *dependence_words(dependences)),
+        work=_work(exits, coming.everyone, len(members), busy),
+        words=(
+            *said,
+            *words,
+            *exits.assumptions,
+            *pace.assumptions,
+            *drift.assumptions,
+            *dependence_words(dependences),
+        ),
     )
 
 
@@ -164,11 +177,12 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
     effects = [
         *writing.pace_effects(found.exits, found.pace),
         *writing.odds_effects(found.dependences, alone=len(found.exits.stages) == 1, members=members),
-        *writing.arrival_effects(found.arrivals),
+        *found.coming.effects(),
         *writing.luck_effects(found.exits, found.drift, start),
     ]
     holidays = {"holidays": country} if country else {}
-    levels = {name: writing.shares(counts) for name, counts in found.shares.items()}
+    levels = {name: found.coming.attribute(history, name, counts) for name, counts in found.shares.items()}
+    stages = writing.stages(found.exits, works, delay)
     return {
         "name": f"Fitted from {history.name}",
         "start": start.isoformat(),
@@ -177,10 +191,10 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
         "fiscal_year_ends": "December",
         "calendar": {"days": "Mon-Fri", "hours": "09:00-17:00", **holidays},
         **({"attributes": levels} if levels else {}),
-        "sources": writing.sources(found.arrivals, _first_stage(found.visits)),
+        "sources": found.coming.sources(_first_stage(found.visits), start),
         "value": writing.value(found.values, found.shares),
         **({"teams": team} if members else {}),
-        "stages": writing.stages(found.exits, works, delay),
+        "stages": found.coming.with_referrals(stages),
         **({"effects": effects} if effects else {}),
     }
 
@@ -256,11 +270,9 @@ def _places(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
 
 # --- the table of all numbers -----------------------------------------------------------------------------------------
 
-Row = tuple[str, float, float, float, str, str, int]
-
 
 def _rows(found: _Found, busy: float) -> list[Row]:
-    rows = [*_exit_rows(found.exits), *_effect_rows(found), *_arrival_rows(found.arrivals), *_value_rows(found.values)]
+    rows = [*_exit_rows(found.exits), *_effect_rows(found), *found.coming.rows(), *_value_rows(found.values)]
     rows += [row for name, counts in found.shares.items() for row in _share_rows(name, counts)]
     if found.work is not None:
         how = f"assumed, so that {len(found.members)} sellers are {busy:.0%} busy"
@@ -268,49 +280,37 @@ def _rows(found: _Found, busy: float) -> list[Row]:
     return rows
 
 
-def _row(what: str, unit: str, found: Estimate) -> Row:
-    return (what, found.value, found.low, found.high, unit, found.how, found.n)
-
-
 def _exit_rows(exits: Exits) -> Iterator[Row]:
     for stage, durations in exits.stages.items():
         at = f"stages.{stage}.exits"
         for end in durations.chances:
-            yield _row(f"{at}.{goal_name(end)}.chance", "share", durations.chances[end])
-            yield _row(f"{at}.{goal_name(end)}.after (median)", "days", durations.medians[end])
-        yield _row(f"{at}.{STAYS}.chance", "share", durations.never)
+            yield as_row(f"{at}.{goal_name(end)}.chance", "share", durations.chances[end])
+            yield as_row(f"{at}.{goal_name(end)}.after (median)", "days", durations.medians[end])
+        yield as_row(f"{at}.{STAYS}.chance", "share", durations.never)
 
 
 def _effect_rows(found: _Found) -> Iterator[Row]:
     kinds = [kind for kind in KINDS if writing.exit_names(found.exits, [kind])]
     for kind in kinds:
         for effect in found.pace.effects.get(kind, ()):
-            yield _row(f"effects.pace ({kind}, {writing.days_of(effect)})", "factor", effect.factor)
+            yield as_row(f"effects.pace ({kind}, {writing.days_of(effect)})", "factor", effect.factor)
     for one in found.dependences:
         for level, factor in one.levels.items():
-            yield _row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
-    for effect in found.arrivals.special:
-        yield _row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
+            yield as_row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
+    for effect in found.coming.arrivals.special:
+        yield as_row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
     source = f"how far {found.drift.blocks} periods of four weeks were off beyond chance, shrunk"
     for kind in kinds:
         if kind == "lost":
             continue
         spread = factor_estimate(found.drift.level[kind], found.drift.luck[kind], source, found.drift.blocks)
-        yield _row(f"effects.luck ({kind}, all deals of a stage together)", "factor", spread)
-
-
-def _arrival_rows(arrivals: Arrivals) -> Iterator[Row]:
-    yield _row(f"sources.{NEW}.rate", "per day", arrivals.rate)
-    for day, factor in arrivals.weekday.items():
-        yield (f"sources.{NEW}.weekday.{day}", factor, np.nan, np.nan, "factor", "mean of that day, shrunk", 0)
-    for month, factor in arrivals.season.items():
-        yield (f"sources.{NEW}.season.{month}", factor, np.nan, np.nan, "factor", "over the year around it, shrunk", 0)
+        yield as_row(f"effects.luck ({kind}, all deals of a stage together)", "factor", spread)
 
 
 def _value_rows(values: Values | None) -> Iterator[Row]:
     for kind, mean in values.means.items() if values else ():
         alone = values is not None and values.by is None
-        yield _row("value (mean)" if alone or kind == OTHER else f"value.{kind} (mean)", "amount", mean)
+        yield as_row("value (mean)" if alone or kind == OTHER else f"value.{kind} (mean)", "amount", mean)
 
 
 def _share_rows(name: str, counts: dict[str, tuple[int, int]]) -> Iterator[Row]:
@@ -344,7 +344,7 @@ def _title(history: History) -> str:
 
 def _assumptions(history: History, found: _Found, busy: float, currency: str, country: str) -> tuple[str, ...]:
     """Everything that was taken for granted, in plain sentences."""
-    said = [*history.assumptions, *found.arrivals.assumptions]
+    said = [*history.assumptions, *found.coming.assumptions]
     if (history.deals["created"] < pd.Timestamp(history.observed_from)).any():
         said.append(
             f"closings are seen from {history.observed_from} on: deals created earlier count from their age on that "
@@ -375,7 +375,7 @@ def _comments(found: _Found) -> dict[str, str]:
         "attributes": "Shares among new deals.",
         "sources": "A to B is a central 90% interval: how well the recent level is known, how far it may wander, "
         "and bursts.\n"
-        "Open deals are filled in by: simfunnel forecast --deals EXPORT",
+        f"{found.coming.comment}Open deals are filled in by: simfunnel forecast --deals EXPORT",
         "stages": f"Chances: {how}; A to B is a central 90% interval.\n"
         f"'{STAYS}' is the share that never leaves. Times are quantiles of the days to each exit, at the pace of "
         "ordinary days.",

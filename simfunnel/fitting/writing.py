@@ -16,7 +16,7 @@ from simfunnel.fitting.drift import Drift
 from simfunnel.fitting.durations import Durations
 from simfunnel.fitting.exits import Exits, kind_of
 from simfunnel.fitting.exposure import KINDS, Kind
-from simfunnel.fitting.figures import Z95, QuantileTable, percent, sensible
+from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sensible
 from simfunnel.fitting.pace import HOLIDAY, WEEKDAY, YEAR_END, DayEffect, Pace, weekdays, window_in_words
 from simfunnel.fitting.values import OTHER, Values
 
@@ -51,15 +51,19 @@ def between(low: float, high: float, write: Callable[[float], Any]) -> str:
 
 def sources(arrivals: Arrivals, stage: str) -> dict[str, Any]:
     """New deals at their rate, and a place for the deals that are open at the start."""
-    rate = arrivals.rate
+    return {NEW: source(arrivals.rate, arrivals.weekday, arrivals.season, stage), OPEN: {"deals": []}}
+
+
+def source(rate: Estimate, weekday: dict[str, float], season: dict[int, float], stage: str) -> dict[str, Any]:
+    """Deals that come at a rate a day, with factors by weekday and by month (1 to 12)."""
     unit, days = next((name, d) for name, d, least in _PERIODS if rate.value * d >= least)
     said = between(rate.low * days, rate.high * days, lambda x: f"{sensible(x):g}") + f" per {unit}"
-    source: dict[str, Any] = {"rate": said}
-    if arrivals.weekday:
-        source["weekday"] = {day: times(factor) for day, factor in arrivals.weekday.items()}
-    if arrivals.season:
-        source["season"] = {MONTHS[m - 1]: times(factor) for m, factor in arrivals.season.items()}
-    return {NEW: {**source, "enters": stage}, OPEN: {"deals": []}}
+    written: dict[str, Any] = {"rate": said}
+    if weekday:
+        written["weekday"] = {day: times(factor) for day, factor in weekday.items()}
+    if season:
+        written["season"] = {MONTHS[m - 1]: times(factor) for m, factor in season.items()}
+    return {**written, "enters": stage}
 
 
 def value(values: Values | None, levels_of: dict[str, Any]) -> Any:
@@ -204,9 +208,9 @@ def when(effect: DayEffect) -> dict[str, Any]:
     return {"quarter_day": window_in_words(effect.which[0])}
 
 
-def arrival_effects(arrivals: Arrivals) -> list[Effect]:
-    """Holidays and the year's end on new deals."""
-    return [{"when": when(e), "on": NEW, "arrivals": _factor(e)} for e in arrivals.special]
+def arrival_effects(arrivals: Arrivals, on: str | list[str] = NEW) -> list[Effect]:
+    """Holidays and the year's end on new deals, which come from one source or several."""
+    return [{"when": when(e), "on": on, "arrivals": _factor(e)} for e in arrivals.special]
 
 
 def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
