@@ -29,6 +29,7 @@ from simfunnel.crm.visits import passages
 from simfunnel.errors import Fault, InputError
 
 _CREATED = "created"
+_FLAGS = {"is_closed": ("won", "lost"), "is_won": ("won",), "is_lost": ("lost",)}  # a flag -> where it is set
 
 
 class StageHistory:
@@ -143,7 +144,7 @@ class StageHistory:
         moved = later.loc[later["part"] == "stage", "id"]
         known, more = self.flat.cut(day, past=day < self.last, moved=moved)
         table = known["deals"][0]
-        rows = _rewound(table.rows.copy(), then, later, end)
+        rows = then.with_flags(_rewound(table.rows.copy(), then, later, end), set(moved))
         for column in _entry_columns(rows):
             at, _ = moments_of(rows[column], self.map, end)
             rows[column] = rows[column].where(~(at >= end))
@@ -151,6 +152,20 @@ class StageHistory:
         if "entries" in parts:
             parts["entries"] = parts["deals"]
         return parts, words + more
+
+    def with_flags(self, rows: pd.DataFrame, moved: set[str]) -> pd.DataFrame:
+        """The table of deals with the flags of those that moved later as their stage then had them."""
+        columns = self.flat.columns
+        stage = columns.get("stage")
+        if stage not in rows.columns:
+            return rows
+        ends = names_to_ends(self.map, self.stages.ends, self.flat.named_ends(), self.facts)
+        mine = rows[columns["id"]].str.strip().isin(moved) & rows[stage].notna()
+        end = rows.loc[mine, stage].map(lambda name: ends.get(self.map.name_of(self.stages.labels.get(name, name))))
+        for flag, of in _FLAGS.items():
+            if columns.get(flag) in rows.columns:
+                rows.loc[end[end.isin(of)].index, columns[flag]] = "true"
+        return rows
 
     # --- deals ---
 
