@@ -220,7 +220,22 @@ def open_deals_for(history: History, *scenarios: Scenario) -> pd.DataFrame:
     """The open deals in their stages; in one stage where a scenario knows only that (see `History.open_deals`)."""
     stages = [scenario.spec.stages for scenario in scenarios]
     as_one = any(history.open_stage in known and not set(history.stages) <= set(known) for known in stages)
-    return history.open_deals(as_one_stage=as_one)
+    table = history.open_deals(as_one_stage=as_one)
+    if history.tasks is None or as_one or not len(table):
+        return table
+    worked = any(stage.work for known in stages for stage in known.values())
+    return _less_work(table, history) if worked else table
+
+
+def _less_work(table: pd.DataFrame, history: History) -> pd.DataFrame:
+    """The open deals with ages that leave out the work and the queues which a simulation adds."""
+    from simfunnel.fitting.effort import open_ages
+
+    ages = open_ages(history)
+    if ages is None:
+        return table
+    mine = ages.reindex(history.deals.index[history.deals["outcome"] == "open"]).set_axis(table.index)
+    return table.assign(age=mine.fillna(table["age"]))
 
 
 def prepared(scenario: Scenario, deals: pd.DataFrame | None, as_of: date, quarters: int, notes: list[str]) -> Scenario:

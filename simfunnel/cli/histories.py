@@ -53,7 +53,7 @@ def fit(
         map_: A YAML file that says what names mean: columns {created: "Open date", stage: Phase}, stages
             {won: [Signed], lost: [Dead], order: [...]}, currencies {EUR: 1.1}, dates (day first), timezone, tables.
         currency: The currency of the values; the export's own, or USD where nothing tells it, unless said.
-        busy: The share of the sellers' time that new deals are assumed to take (an export can't tell it).
+        busy: The share of the sellers' time that new deals are assumed to take (where no log of tasks tells it).
         country: Whose public holidays slow deals down, such as US or DE-BY; none unless said.
         seed: The seed of the intervals' resampling.
         replace: Overwrite the scenario file where it exists already.

@@ -108,5 +108,41 @@ def as_stage_history(records: Records, plan: Plan) -> pd.DataFrame:
     )
 
 
+def as_task_log(records: Records, plan: Plan) -> pd.DataFrame:
+    """What was done on every deal, as a log of tasks tells it.
+
+    One row a task that was begun, and one for each prospect's coming (activity `New`) and end, which take no time: case
+    (the deal's id), activity (the stage worked in, or the end reached), resource, start and end (to the millisecond;
+    empty for a task still in hand at the horizon).
+    """
+    tasks, moves, places = records.tasks, records.moves, np.array(plan.place_names, dtype=object)
+    members = np.array([*plan.member_names, ""], dtype=object)
+    begun = ~np.isnan(tasks.begun) & (tasks.prospect != NOWHERE)
+    shut = (moves.goal >= plan.n_stages) | view_of(records, plan, "all").won
+    born = records.prospects.born
+    time = np.concatenate([born, tasks.begun[begun], moves.time[shut]])
+    end = np.concatenate([born, tasks.ended[begun], moves.time[shut]])
+    nobody, came = "", ["New"] * len(born)  # of one instant, the coming is first
+    table = pd.DataFrame(
+        {
+            "case": np.concatenate([np.arange(len(born)), tasks.prospect[begun], moves.prospect[shut]]),
+            "activity": np.concatenate([came, places[tasks.stage[begun]], places[moves.goal[shut]]]),
+            "resource": np.concatenate(
+                [[nobody] * len(born), members[tasks.member[begun]], [nobody] * int(shut.sum())]
+            ),
+            "start": _stamps(plan, time),
+            "end": _stamps(plan, np.where(end <= plan.days, end, np.nan)),
+        }
+    )
+    table["case"] = [f"D{k + 1:05d}" for k in table["case"]]
+    return table.iloc[np.argsort(time, kind="stable")].reset_index(drop=True)
+
+
+def _stamps(plan: Plan, time: np.ndarray) -> pd.Series[Any]:
+    """Days since the start as moments."""
+    start = pd.Timestamp(datetime.combine(plan.start, datetime.min.time()))
+    return pd.Series(start + pd.to_timedelta(np.round(time * 86400e3), unit="ms"))
+
+
 def _day(plan: Plan, time: float) -> str:
     return "" if np.isnan(time) else (plan.start + timedelta(days=int(time))).isoformat()

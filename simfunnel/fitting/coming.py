@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfunnel.calendars import Calendar
 from simfunnel.crm.bringers import NOT_REFERRED as NOT_BROUGHT
 from simfunnel.crm.bringers import ORIGIN
 from simfunnel.crm.bringers import REFERRED as BROUGHT
@@ -75,13 +76,16 @@ class Coming:
 
     # --- the parts of the scenario ---
 
-    def sources(self, stage: str, start: date) -> dict[str, Any]:
-        """New deals at their rates, those that others bring, and a place for the deals that are open at the start."""
-        written = writing.sources(self.arrivals, stage)
+    def sources(self, stage: str, start: date, opened: Calendar | None = None) -> dict[str, Any]:
+        """New deals at their rates, those that others bring, and a place for the deals that are open at the start.
+
+        Where deals come in the open hours of a calendar alone, it is `opened`.
+        """
+        written = writing.sources(self.arrivals, stage, opened)
         if self.channels is not None:
             season = self.arrivals.season
             mine = {
-                self.names[name]: writing.source(one.rate, one.weekday, season, stage)
+                self.names[name]: writing.source(one.rate, one.weekday, season, stage, opened)
                 for name, one in self.channels.sources.items()
             }
             written = {**mine, OPEN: written[OPEN]}
@@ -90,8 +94,8 @@ class Coming:
         more: dict[str, Any] = {REFERRED: {"enters": stage}}
         if self._earlier:
             more[EARLIER] = {"rate": dated(self.bringing.coming, start), "enters": stage}
-        opened = written.pop(OPEN)
-        return {**written, **more, OPEN: opened}
+        here = written.pop(OPEN)
+        return {**written, **more, OPEN: here}
 
     @property
     def _earlier(self) -> bool:

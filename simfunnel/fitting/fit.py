@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simfunnel.calendars import public_holidays
+from simfunnel.calendars import Calendar, public_holidays
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError
 from simfunnel.fitting import writing
@@ -21,6 +21,7 @@ from simfunnel.fitting.channels import fit_channels
 from simfunnel.fitting.coming import Coming
 from simfunnel.fitting.dependence import VALUE, Dependence, dependence_words, fit_dependence
 from simfunnel.fitting.drift import Drift, fit_drift
+from simfunnel.fitting.effort import Effort, fit_effort
 from simfunnel.fitting.exits import Exits, fit_exits
 from simfunnel.fitting.exposure import KINDS, exposure
 from simfunnel.fitting.figures import Z95, Row, as_row, factor_estimate, percent
@@ -35,6 +36,7 @@ from simfunnel.scenario.variants import merge
 SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
 HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
 _FISCAL_YEAR_ENDS = 12
+_IN_HOURS = 0.98  # share of new deals in open hours from which on they come in those alone
 _STILL_HERE = timedelta(days=90)  # an owner with no open deal and none created within this has left
 
 
@@ -79,6 +81,7 @@ class _Found:
     members: list[str]
     shares: dict[str, dict[str, tuple[int, int]]]
     work: _Work | None
+    effort: Effort | None
     words: tuple[str, ...]
 
 
@@ -104,7 +107,8 @@ def fit(
 
     Args:
         history: deals as known on a date (see `simfunnel.crm.read_crm`).
-        busy: the share of their selling hours that the sellers are taken to be busy with new deals; sets the effort.
+        busy: the share of their selling hours that the sellers are taken to be busy with new deals; sets the effort
+            where the history has no tasks to tell it.
         seed: of the resampling behind the intervals.
         currency: of the values; an export doesn't say.
         country: whose public holidays are kept, such as US or DE-BY; none unless said.
@@ -135,13 +139,20 @@ def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -
     table = exposure(visits)
     pace = fit_pace(table, holidays, _FISCAL_YEAR_ENDS)
     drift = fit_drift(table, pace)
-    exits = fit_exits(history, visits, pace, drift, seed=seed)
     bringing, said = fit_bringing(history)
     counts, weekday = daily_counts(history, bringing.brought if bringing else None)
     arrivals = fit_arrivals(counts, weekday, seed=seed, first_day=history.observed_from, holidays=holidays)
     channels = fit_channels(history, arrivals, bringing.brought if bringing else None)
     coming = Coming(arrivals, channels, bringing)
+    growth = arrivals.rate.value / float(counts.mean()) if counts.any() else 1.0
+    effort, told = fit_effort(history, visits, growth=growth, seed=seed)
     members = _members(history)
+    bare = visits
+    if effort is not None:  # who works is known, and times are those that their work and its queue leave
+        members = sorted(one.name for team in effort.teams.values() for one in team.members)
+        bare = effort.visits
+        pace = fit_pace(exposure(bare), holidays, _FISCAL_YEAR_ENDS)
+    exits = fit_exits(history, bare, pace, drift, seed=seed)
     dependences = fit_dependence(history, visits, table, members)
     deals = history.deals
     of_all = any(d.attribute == VALUE for d in dependences)
@@ -156,10 +167,12 @@ def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -
         values=values,
         members=members,
         shares={name: _shares(history, name) for name in history.attributes},
-        work=_work(exits, coming.everyone, len(members), busy),
+        work=None if effort else _work(exits, coming.everyone, len(members), busy),
+        effort=effort,
         words=(
             *said,
             *words,
+            *told,
             *exits.assumptions,
             *pace.assumptions,
             *drift.assumptions,
@@ -171,16 +184,15 @@ def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -
 def _tree(history: History, found: _Found, currency: str, country: str) -> dict[str, Any]:
     """The scenario."""
     start = history.as_of + timedelta(days=1)
-    work, members = found.work, found.members
-    works, delay = ({work.stage: work.hours}, {work.stage: work.days}) if work else ({}, {})
-    team = {TEAM: {"selling_time": percent(SELLING_TIME), "members": [{"name": name} for name in members]}}
+    holidays = {"holidays": country} if country else {}
+    calendar, teams, works, delay = _workers(found, holidays)
+    members = found.members
     effects = [
         *writing.pace_effects(found.exits, found.pace),
         *writing.odds_effects(found.dependences, alone=len(found.exits.stages) == 1, members=members),
         *found.coming.effects(),
         *writing.luck_effects(found.exits, found.drift, start),
     ]
-    holidays = {"holidays": country} if country else {}
     levels = {name: found.coming.attribute(history, name, counts) for name, counts in found.shares.items()}
     stages = writing.stages(found.exits, works, delay)
     return {
@@ -189,14 +201,30 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
         "horizon": "2 quarters",
         "currency": currency,
         "fiscal_year_ends": "December",
-        "calendar": {"days": "Mon-Fri", "hours": "09:00-17:00", **holidays},
+        "calendar": calendar,
         **({"attributes": levels} if levels else {}),
-        "sources": found.coming.sources(_first_stage(found.visits), start),
+        "sources": found.coming.sources(_first_stage(found.visits), start, _opened(history, found.effort)),
         "value": writing.value(found.values, found.shares),
-        **({"teams": team} if members else {}),
+        **({"teams": teams} if teams else {}),
         "stages": found.coming.with_referrals(stages),
         **({"effects": effects} if effects else {}),
     }
+
+
+def _workers(
+    found: _Found, holidays: dict[str, str]
+) -> tuple[Any, dict[str, Any], dict[str, dict[str, Any]], dict[str, float]]:
+    """The calendar, the teams, the work by stage, and the days that it takes off the times of stages."""
+    effort, work = found.effort, found.work
+    usual = writing.calendar(Calendar(), holidays)
+    if effort is None:
+        team = {"selling_time": percent(SELLING_TIME), "members": [{"name": name} for name in found.members]}
+        works, delay = ({work.stage: writing.assumed_work(work.hours)}, {work.stage: work.days}) if work else ({}, {})
+        return usual, {TEAM: team} if found.members else {}, works, delay
+    common = effort.common
+    calendar = usual if common is None else writing.calendar(common, holidays)
+    works = {name: writing.work(one) for name, one in effort.stages.items()}
+    return calendar, writing.teams(effort.teams, common, holidays), works, {}
 
 
 # --- what follows from the rest ---------------------------------------------------------------------------------------
@@ -239,6 +267,17 @@ def _work(exits: Exits, arrivals: Arrivals, members: int, busy: float) -> _Work 
     return _Work(stage, hours, 7 * hours / (SELLING_TIME * HOURS_A_WEEK))
 
 
+def _opened(history: History, effort: Effort | None) -> Calendar | None:
+    """The calendar in whose open hours new deals come; None where they come at other times as well."""
+    if effort is None or effort.common is None or history.whole_days:
+        return None
+    created = history.deals["created"]
+    calendar = effort.common
+    hour = (created - created.dt.normalize()).dt.total_seconds() / 3600
+    inside = sum((hour >= a) & (hour <= b) for a, b in calendar.hours) > 0
+    return calendar if float((inside & created.dt.day_of_week.isin(calendar.days)).mean()) >= _IN_HOURS else None
+
+
 def _shares(history: History, name: str) -> dict[str, tuple[int, int]]:
     """Level -> (new deals with it, new deals), among deals created since closings are seen; every level of any deal."""
     deals = history.deals
@@ -274,6 +313,8 @@ def _places(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
 def _rows(found: _Found, busy: float) -> list[Row]:
     rows = [*_exit_rows(found.exits), *_effect_rows(found), *found.coming.rows(), *_value_rows(found.values)]
     rows += [row for name, counts in found.shares.items() for row in _share_rows(name, counts)]
+    if found.effort is not None:
+        rows += _effort_rows(found.effort)
     if found.work is not None:
         how = f"assumed, so that {len(found.members)} sellers are {busy:.0%} busy"
         rows.append((f"stages.{found.work.stage}.work.effort", found.work.hours, np.nan, np.nan, "h", how, 0))
@@ -311,6 +352,15 @@ def _value_rows(values: Values | None) -> Iterator[Row]:
     for kind, mean in values.means.items() if values else ():
         alone = values is not None and values.by is None
         yield as_row("value (mean)" if alone or kind == OTHER else f"value.{kind} (mean)", "amount", mean)
+
+
+def _effort_rows(effort: Effort) -> Iterator[Row]:
+    for stage, work in effort.stages.items():
+        yield as_row(f"stages.{stage}.work.effort (mean)", "h", work.hours.mean)
+    for name, team in effort.teams.items():
+        yield as_row(f"teams.{name}.selling_time", "share", team.selling_time)
+        yield as_row(f"teams.{name} (utilisation)", "share", team.utilisation)
+        yield as_row(f"teams.{name} (mean wait)", "h", team.wait)
 
 
 def _share_rows(name: str, counts: dict[str, tuple[int, int]]) -> Iterator[Row]:
@@ -384,6 +434,9 @@ def _comments(found: _Found) -> dict[str, str]:
     }
     if found.values is not None:
         notes["value"] = f"Quantiles of the values of {found.values.means[OTHER].n:,} {found.values.of}."
-    if found.members:
+    if found.effort is not None and found.effort.teams:
+        notes["teams"] = "Who did tasks lately, in the days and hours in which they began and ended them."
+        notes["stages"] += "\nWork: hours of the log's tasks. Times begin after it and leave out the wait for the next."
+    elif found.members:
         notes["teams"] = "Owners of open or recent deals. Hours are assumed: see above."
     return notes

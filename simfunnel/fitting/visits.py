@@ -86,7 +86,7 @@ def visits_of(history: History) -> Visits:
         end=end,
         whole_days=history.whole_days,
     )
-    return _only(found, (found.left > 0) & (found.stage >= 0))
+    return only(found, (found.left > 0) & (found.stage >= 0))
 
 
 def _stages(history: History) -> tuple[str, ...]:
@@ -116,7 +116,8 @@ def _days(moments: pd.Series[pd.Timestamp], origin: pd.Timestamp) -> Floats:
     return np.asarray((moments - origin).dt.total_seconds() / 86400, dtype=np.float64)
 
 
-def _only(visits: Visits, keep: NDArray[np.bool_]) -> Visits:
+def only(visits: Visits, keep: NDArray[np.bool_]) -> Visits:
+    """Some of the visits."""
     return replace(
         visits,
         deal=visits.deal[keep],

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 
-from simfunnel.calendars import DAYS, MONTHS
+from simfunnel.calendars import DAYS, MONTHS, Calendar
 from simfunnel.fitting.arrivals import Arrivals
+from simfunnel.fitting.capacity import calendar_words
 from simfunnel.fitting.dependence import SMALL, Dependence
 from simfunnel.fitting.drift import Drift
 from simfunnel.fitting.durations import Durations
+from simfunnel.fitting.effort import StageWork
 from simfunnel.fitting.exits import Exits, kind_of
 from simfunnel.fitting.exposure import KINDS, Kind
 from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sensible
 from simfunnel.fitting.pace import HOLIDAY, WEEKDAY, YEAR_END, DayEffect, Pace, weekdays, window_in_words
+from simfunnel.fitting.queues import TeamWork
 from simfunnel.fitting.values import OTHER, Values
 
 WON, LOST, STAYS = "Won", "lost", "stays"
 NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
 _PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
+_NEARLY_ALL = 0.9999  # the end of an interval of chances lies below 100%
+_ALWAYS_HERE = 0.995  # share of open hours from which on nothing is said of absence
 _MOST_LOST = 0.15  # a loss rarer than this is not the rest, which would have to take up all other exits' doubts
 
 Effect = dict[str, Any]
@@ -49,14 +55,22 @@ def between(low: float, high: float, write: Callable[[float], Any]) -> str:
     return str(a) if a == b else f"{a} to {b}"
 
 
-def sources(arrivals: Arrivals, stage: str) -> dict[str, Any]:
+def sources(arrivals: Arrivals, stage: str, opened: Calendar | None = None) -> dict[str, Any]:
     """New deals at their rate, and a place for the deals that are open at the start."""
-    return {NEW: source(arrivals.rate, arrivals.weekday, arrivals.season, stage), OPEN: {"deals": []}}
+    return {NEW: source(arrivals.rate, arrivals.weekday, arrivals.season, stage, opened), OPEN: {"deals": []}}
 
 
-def source(rate: Estimate, weekday: dict[str, float], season: dict[int, float], stage: str) -> dict[str, Any]:
-    """Deals that come at a rate a day, with factors by weekday and by month (1 to 12)."""
+def source(
+    rate: Estimate, weekday: dict[str, float], season: dict[int, float], stage: str, opened: Calendar | None = None
+) -> dict[str, Any]:
+    """Deals that come at a rate a day, with factors by weekday and by month (1 to 12).
+
+    Where they come in the open hours of a calendar alone, it is `opened`.
+    """
+    if opened is not None:
+        rate, weekday = _while_open(rate, weekday, opened)
     unit, days = next((name, d) for name, d, least in _PERIODS if rate.value * d >= least)
+    unit, days = ("working day", 1.0) if opened is not None else (unit, days)
     said = between(rate.low * days, rate.high * days, lambda x: f"{sensible(x):g}") + f" per {unit}"
     written: dict[str, Any] = {"rate": said}
     if weekday:
@@ -64,6 +78,17 @@ def source(rate: Estimate, weekday: dict[str, float], season: dict[int, float], 
     if season:
         written["season"] = {MONTHS[m - 1]: times(factor) for m, factor in season.items()}
     return {**written, "enters": stage}
+
+
+def _while_open(rate: Estimate, weekday: dict[str, float], opened: Calendar) -> tuple[Estimate, dict[str, float]]:
+    """The rate by working day, and the weekdays' factors on it."""
+    days = [DAYS[d] for d in opened.days]
+    some = weekday or dict.fromkeys(DAYS, 1.0)
+    each = sum(some[day] for day in days) / len(days)
+    share = each * len(days) / sum(some[day] for day in DAYS)
+    scale = 7 / len(days) * share
+    per_day = replace(rate, value=rate.value * scale, low=rate.low * scale, high=rate.high * scale)
+    return per_day, {day: some[day] / each for day in days} if weekday else {}
 
 
 def value(values: Values | None, levels_of: dict[str, Any]) -> Any:
@@ -114,32 +139,74 @@ def times(factor: float) -> str:
 # --- stages -----------------------------------------------------------------------------------------------------------
 
 
-def stages(found: Exits, works: dict[str, float], delay: dict[str, float]) -> dict[str, Any]:
+def stages(found: Exits, works: Mapping[str, Effect], delay: dict[str, float]) -> dict[str, Any]:
     """The open stages with their exits, and what is won.
 
     Args:
         found: the fitted exits.
-        works: hours of work of those stages in which sellers work.
+        works: the work of those stages in which sellers work (see `assumed_work`, `work`).
         delay: days that this work takes, which come off the times of those stages.
     """
     written = {}
     for name, fitted in found.stages.items():
-        work = {"work": {"team": TEAM, "effort": f"{sensible(works[name], 2):g} h"}} if name in works else {}
+        work = {"work": works[name]} if name in works else {}
         written[name] = {**work, "exits": _exits(fitted, delay.get(name, 0.0))}
     return {**written, WON: {"books": "value"}}
+
+
+def assumed_work(hours: float) -> dict[str, Any]:
+    """Work of so many hours, by the only team."""
+    return {"team": TEAM, "effort": f"{sensible(hours, 2):g} h"}
+
+
+def work(found: StageWork) -> dict[str, Any]:
+    """A stage's work as the tasks tell it."""
+    touches = {"touches": found.touches} if found.touches > 1 else {}
+    return {"team": found.team, "effort": found.hours.written, **touches}
+
+
+def teams(found: Mapping[str, TeamWork], common: Calendar | None, holidays: dict[str, str]) -> dict[str, Any]:
+    """Teams with their members, and calendars where they differ from the common one."""
+    written = {}
+    for name, team in found.items():
+        own = {} if team.calendar == common else {"calendar": calendar(team.calendar, holidays)}
+        share = team.selling_time.value
+        here = {"selling_time": percent(share)} if share < _ALWAYS_HERE else {}
+        kept = {"ownership": "owner"} if team.owned else {}
+        members = []
+        for one in team.members:
+            differs = {} if one.calendar == team.calendar else {"calendar": calendar(one.calendar, holidays)}
+            since = {"hired": one.since.isoformat()} if one.since else {}
+            members.append({"name": one.name, **differs, **since})
+        written[name] = {**own, **here, **kept, "members": members}
+    return written
+
+
+def calendar(found: Calendar, holidays: dict[str, str]) -> Any:
+    """A calendar with the country's holidays."""
+    words = calendar_words(found)
+    return words if isinstance(words, str) else {**words, **holidays}
 
 
 def _exits(fitted: Durations, delay: float) -> dict[str, Any]:
     rest = _rest(fitted)
     exits: dict[str, Any] = {}
     for goal, chance in fitted.chances.items():
-        said = {} if goal == rest else {"chance": between(chance.low, chance.high, percent)}
+        said = {} if goal == rest else {"chance": _chance(chance)}
         exits[goal_name(goal)] = {**said, "after": _after(fitted.times[goal], delay)}
     if rest == STAYS:
         exits[STAYS] = {}
     elif fitted.never.value > 5e-4:
-        exits[STAYS] = {"chance": between(fitted.never.low, fitted.never.high, percent)}
+        exits[STAYS] = {"chance": _chance(fitted.never)}
     return exits
+
+
+def _chance(found: Estimate) -> str:
+    """A chance with its interval, whose upper end is below 100%."""
+    low, high = percent(found.low), percent(found.high)
+    if low != high == "100%":
+        high = f"{_NEARLY_ALL * 100:g}%"
+    return low if low == high else f"{low} to {high}"
 
 
 def _rest(fitted: Durations) -> str:
