@@ -438,3 +438,21 @@ def _left(table: QuantileTable, age: np.ndarray) -> np.ndarray:
 def _drawn(estimate: Estimate, rng: np.random.Generator, shape: str) -> np.ndarray:
     number = Uncertain(estimate.low, estimate.high, shape)
     return np.array([number.at(u) for u in rng.random(2000)])
+
+
+def test_effort_that_is_assumed_leaves_room_for_as_many_deals_as_may_come(tmp_path: Path) -> None:
+    """Unless said: an assumed number must not decide how many deals are won where more may come than usual."""
+    table = fit(history_of(tmp_path, export())).table.set_index("what")
+    effort, rate = table.loc["stages.Talking.work.effort", "estimate"], table.loc["sources.new deals.rate"]
+    offered = 2 * 0.35 * 40 / 7
+    assert effort * rate["high"] <= 0.95 * offered * (1 + 1e-9)
+    assert effort * rate["estimate"] == pytest.approx(offered * min(0.8, 0.95 * rate["estimate"] / rate["high"]))
+
+
+def test_owners_who_are_known_of_few_deals_are_no_team(tmp_path: Path) -> None:
+    """Leads whose seller is noted once they are won: the team is not what that column shows."""
+    table = export(300)
+    table["owner"] = table["owner"].where(table["stage"] == "Won", "")
+    found = fit(history_of(tmp_path, table))
+    assert "teams" not in found.tree
+    assert "most deals have no known owner, so nobody's time limits the pipeline" in found.assumptions

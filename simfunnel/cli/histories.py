@@ -38,7 +38,7 @@ def fit(
     as_of: str | None = None,
     map_: Map = None,
     currency: str | None = None,
-    busy: str = "80%",
+    busy: str | None = None,
     country: str = "",
     seed: int = 1,
     replace: Annotated[bool, Parameter(negative="")] = False,
@@ -53,7 +53,8 @@ def fit(
         map_: A YAML file that says what names mean: columns {created: "Open date", stage: Phase}, stages
             {won: [Signed], lost: [Dead], order: [...]}, currencies {EUR: 1.1}, dates (day first), timezone, tables.
         currency: The currency of the values; the export's own, or USD where nothing tells it, unless said.
-        busy: The share of the sellers' time that new deals are assumed to take (where no log of tasks tells it).
+        busy: The share of the sellers' time that new deals are assumed to take, where no log of tasks tells it; 80%
+            unless said, or less where as many deals as may come would else be more than they could carry.
         country: Whose public holidays slow deals down, such as US or DE-BY; none unless said.
         seed: The seed of the intervals' resampling.
         replace: Overwrite the scenario file where it exists already.
@@ -69,7 +70,9 @@ def fit(
     history = read_crm(*exports, mapping=map_, as_of=day(as_of))
     print(history.quality.to_text())
     money = currency or history.currency or "USD"
-    model = fit_history(history, busy=chance(busy, "--busy"), seed=seed, currency=money, country=country)
+    model = fit_history(
+        history, busy=chance(busy, "--busy") if busy else None, seed=seed, currency=money, country=country
+    )
     text = model.to_yaml()
     load_text(text, output.parent, str(output))
     write_text(output, text)

@@ -35,6 +35,8 @@ from simfunnel.scenario.variants import merge
 
 SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
 HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
+_BUSY, _MOST_BUSY = 0.8, 0.95  # share of selling time that new deals take: as a rule, and when as many come as may come
+_OWNED = 0.5  # share of open and recent deals whose owner must be known, for their owners to be the team
 _FISCAL_YEAR_ENDS = 12
 _IN_HOURS = 0.98  # share of new deals in open hours from which on they come in those alone
 _STILL_HERE = timedelta(days=90)  # an owner with no open deal and none created within this has left
@@ -87,9 +89,10 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Work:
-    """Hours of work assumed for each deal in a stage, and the days off the clock that they take."""
+    """Hours of work assumed for each deal in a stage, so that sellers are so `busy`; and the days that they take."""
 
     stage: str
+    busy: float
     hours: float
     days: float
 
@@ -97,7 +100,7 @@ class _Work:
 def fit(
     history: History,
     *,
-    busy: float = 0.8,
+    busy: float | None = None,
     seed: int = 1,
     currency: str = "USD",
     country: str = "",
@@ -108,7 +111,8 @@ def fit(
     Args:
         history: deals as known on a date (see `simfunnel.crm.read_crm`).
         busy: the share of their selling hours that the sellers are taken to be busy with new deals; sets the effort
-            where the history has no tasks to tell it.
+            where no log of tasks tells it. Unless said, 80%, or less where as many deals as may come would else be more
+            than they could carry: what is only assumed should not decide how many are won.
         seed: of the resampling behind the intervals.
         currency: of the values; an export doesn't say.
         country: whose public holidays are kept, such as US or DE-BY; none unless said.
@@ -120,12 +124,12 @@ def fit(
     """
     if history.deals.empty:
         raise InputError("no deals")
-    if not 0 < busy < 1:
+    if busy is not None and not 0 < busy < 1:
         raise InputError(f"busy is a share between 0 and 1, not {busy:g}")
     found = _find(history, busy, seed, _holidays(country, history))
     tree = _tree(history, found, currency, country)
-    table = pd.DataFrame(_rows(found, busy), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
-    said = (*found.words, *_assumptions(history, found, busy, currency, country))
+    table = pd.DataFrame(_rows(found), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
+    said = (*found.words, *_assumptions(history, found, currency, country))
     comments = _comments(found)
     if keep:
         tree, comments = _kept(tree, comments, keep)
@@ -133,7 +137,7 @@ def fit(
     return Fitted(tree, table, said, comments, _title(history))
 
 
-def _find(history: History, busy: float, seed: int, holidays: frozenset[date]) -> _Found:
+def _find(history: History, busy: float | None, seed: int, holidays: frozenset[date]) -> _Found:
     """Fit everything."""
     visits, words = pooled(visits_of(history))
     table = exposure(visits)
@@ -241,11 +245,12 @@ def _holidays(country: str, history: History) -> frozenset[date]:
 
 
 def _members(history: History) -> list[str]:
-    """Owners who hold an open deal or got a new one in the last 90 days, by name."""
+    """Owners who hold an open deal or got a new one in the last 90 days, by name; none where most have no owner."""
     deals = history.deals
     recent = deals["created"] >= history.end - pd.Timedelta(_STILL_HERE)
-    owners = deals.loc[recent | (deals["outcome"] == "open"), "owner"].dropna()
-    return sorted(str(name) for name in owners[owners != ""].unique())
+    owners = deals.loc[recent | (deals["outcome"] == "open"), "owner"]
+    known = owners.notna() & (owners != "")
+    return sorted(str(name) for name in owners[known].unique()) if known.mean() >= _OWNED else []
 
 
 def _first_stage(visits: Visits) -> str:
@@ -254,7 +259,7 @@ def _first_stage(visits: Visits) -> str:
     return visits.stages[int(np.bincount(visits.stage[first], minlength=1).argmax())]
 
 
-def _work(exits: Exits, arrivals: Arrivals, members: int, busy: float) -> _Work | None:
+def _work(exits: Exits, arrivals: Arrivals, members: int, wanted: float | None) -> _Work | None:
     """Work that keeps the members so busy, in the stage where deals take longest; None where nobody is known."""
     if not members or arrivals.rate.value <= 0:
         return None
@@ -263,8 +268,9 @@ def _work(exits: Exits, arrivals: Arrivals, members: int, busy: float) -> _Work 
     per_week = 7 * (arrivals.rate.value if alone else exits.entries[stage])
     if per_week <= 0:
         return None
+    busy = wanted or min(_BUSY, _MOST_BUSY * arrivals.rate.value / arrivals.rate.high)
     hours = busy * members * SELLING_TIME * HOURS_A_WEEK / per_week
-    return _Work(stage, hours, 7 * hours / (SELLING_TIME * HOURS_A_WEEK))
+    return _Work(stage, busy, hours, 7 * hours / (SELLING_TIME * HOURS_A_WEEK))
 
 
 def _opened(history: History, effort: Effort | None) -> Calendar | None:
@@ -310,13 +316,13 @@ def _places(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
 # --- the table of all numbers -----------------------------------------------------------------------------------------
 
 
-def _rows(found: _Found, busy: float) -> list[Row]:
+def _rows(found: _Found) -> list[Row]:
     rows = [*_exit_rows(found.exits), *_effect_rows(found), *found.coming.rows(), *_value_rows(found.values)]
     rows += [row for name, counts in found.shares.items() for row in _share_rows(name, counts)]
     if found.effort is not None:
         rows += _effort_rows(found.effort)
     if found.work is not None:
-        how = f"assumed, so that {len(found.members)} sellers are {busy:.0%} busy"
+        how = f"assumed, so that {len(found.members)} sellers are {found.work.busy:.0%} busy"
         rows.append((f"stages.{found.work.stage}.work.effort", found.work.hours, np.nan, np.nan, "h", how, 0))
     return rows
 
@@ -392,7 +398,7 @@ def _title(history: History) -> str:
     return f"Fitted from {history.name} as of {history.as_of}: {len(history.deals):,} deals ({said})."
 
 
-def _assumptions(history: History, found: _Found, busy: float, currency: str, country: str) -> tuple[str, ...]:
+def _assumptions(history: History, found: _Found, currency: str, country: str) -> tuple[str, ...]:
     """Everything that was taken for granted, in plain sentences."""
     said = [*history.assumptions, *found.coming.assumptions]
     if (history.deals["created"] < pd.Timestamp(history.observed_from)).any():
@@ -405,11 +411,12 @@ def _assumptions(history: History, found: _Found, busy: float, currency: str, co
         work = found.work
         said.append(
             f"effort can't be seen in an export: it is set so that deals in '{work.stage}' keep {len(found.members)} "
-            f"sellers {busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes it); "
-            f"times to close begin after that work, and are shortened by the {duration(work.days)} that it takes"
+            f"sellers {work.busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes "
+            f"it); times to close begin after that work, and are shortened by the {duration(work.days)} that it takes"
         )
     elif not found.members:
-        said.append("no owners are known, so nobody's time limits the pipeline")
+        known = "no owners are known" if history.deals["owner"].isna().all() else "most deals have no known owner"
+        said.append(f"{known}, so nobody's time limits the pipeline")
     if len(history.attributes) > 1:
         said.append("attributes are drawn independently of one another")
     kept = f"public holidays are those of {country}" if country else "no public holidays (--country adds them)"
