@@ -17,6 +17,7 @@ from simfunnel.crm import History, read_crm
 from simfunnel.crm.exporting import as_task_log
 from simfunnel.fitting import Fitted, fit
 from simfunnel.fitting.capacity import calendar_of, last_free, less, shared_hours, union
+from simfunnel.fitting.effort import fit_effort, open_ages
 from simfunnel.fitting.figures import Z95, Estimate
 from simfunnel.fitting.hours import fit_hours
 from simfunnel.fitting.queues import explaining, played_again
@@ -288,7 +289,7 @@ def test_who_is_away_or_has_left_or_came_late_shows(tmp_path: Path) -> None:
     assert "nobody came on 2024-02-12, 2024-02-13" in said
     assert "without Cem" in said
     share = float(found.tree["teams"]["sellers"]["selling_time"].removesuffix("%")) / 100
-    assert share == pytest.approx(1 - 10 / 115 / 3, abs=0.01)
+    assert share == pytest.approx((1 - 10 / 115 / 3) * (1 - 5 / 120), abs=0.01)  # Bob's fortnight, and the shut week
 
 
 def test_machines_are_nobody(tmp_path: Path) -> None:
@@ -459,3 +460,78 @@ def open_hours(moments: pd.Series) -> pd.Series:
     day, part = np.divmod(rest, 1)
     today = np.clip(24 * part - 7, 0, 8) * (day < 5)
     return 40 * week + 8 * np.minimum(day, 5) + today
+
+
+# --- logs with holes, and teams at their limit ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 1.0])
+def test_tasks_of_closed_cases_that_lack_their_end_are_left_out(share: float, tmp_path: Path) -> None:
+    """They are not in hand: else each would take a part of its member's time until today."""
+    log = worked(False)
+    calls = log.index[log["activity"] == "Call"]
+    lost = np.random.default_rng(1).permutation(calls)[: round(share * len(calls))]
+    log["end"] = log["end"].where(~log.index.isin(lost))
+    found = fit(history_of(log, tmp_path))
+    load_text(found.to_yaml())
+    if share < 1:
+        assert found.tree["stages"]["Call"]["work"]["effort"] == "60 min"
+        assert any(f"{len(lost):,} tasks have no end" in said for said in found.assumptions)
+        use = found.table.set_index("what").loc["teams.sellers (utilisation)", "estimate"]
+        assert use == pytest.approx(4 / 6 * (1 - share), abs=0.02)
+
+
+def test_one_long_task_in_hand_does_not_lengthen_the_others() -> None:
+    """How long it has been in hand is no length that was measured."""
+    hours = np.random.default_rng(1).exponential(1.0, 300)
+    alone = fit_hours(hours, np.ones(300, dtype=bool)).mean.value
+    with_it = fit_hours(np.append(hours, 136.0), np.append(np.ones(300, dtype=bool), False)).mean.value
+    assert with_it == pytest.approx(alone, rel=0.05)
+
+
+def talked(days: int = 100, *, waiting: int = 0) -> pd.DataFrame:
+    """Four cases a day: talked, ten minutes later called for 30 min by Ann, decided two days on; the last ones wait."""
+    rows = []
+    for d, day in enumerate(pd.bdate_range("2024-01-01", periods=days)):
+        for k in range(4):
+            at, case = day + pd.Timedelta(hours=9 + k), f"C{d}-{k}"
+            rows.append((case, "Talk", "", at, at))
+            if d == days - 1 and k >= 4 - waiting:
+                continue
+            begin = at + pd.Timedelta(minutes=10)
+            rows.append((case, "Call", "Ann", begin, begin + pd.Timedelta(minutes=30)))
+            if d < days - 2:
+                end = at + pd.Timedelta(days=2)
+                rows += [(case, "Offer", "", end, end), (case, "Won" if (d + k) % 2 else "Lost", "", end, end)]
+    return tasks_log(rows)
+
+
+def test_an_open_deal_that_waits_for_its_first_task_has_all_its_work_before_it(tmp_path: Path) -> None:
+    """A simulation does the work of a deal of age 0; that of an older one it takes as done."""
+    history = history_of(talked(waiting=3), tmp_path)
+    ages = open_ages(history)
+    assert ages is not None
+    assert len(ages) == 8
+    waits = history.deals["id"].isin(["C99-1", "C99-2", "C99-3"])
+    for deal, age in ages.items():
+        assert (age == 0.0) == bool(waits.iloc[int(deal)])
+
+
+def test_a_team_that_more_deals_would_overload_keeps_its_limit(tmp_path: Path) -> None:
+    """Where capacity binds it must count: its queue grows, and that is said."""
+    history = history_of(worked(False), tmp_path)
+    found, said = fit_effort(history, visits_of(history), growth=2.0)
+    assert found is not None
+    assert set(found.teams) == {"sellers"}
+    assert any("its queue grows as long as they do" in text for text in said)
+
+
+def test_who_is_divided_between_two_activities_makes_them_one_team(tmp_path: Path) -> None:
+    log = worked(False, who=("Ann", "Bob", "Cem"))
+    mine = log["activity"] == "Call"
+    half = log["case"].str.endswith(("0", "1"))
+    log.loc[mine & ((log["resource"] == "Cem") | ((log["resource"] == "Bob") & half)), "activity"] = "Visit"
+    teams = fit(history_of(log, tmp_path)).tree["teams"]
+    assert {name: [m["name"] for m in team["members"]] for name, team in teams.items()} == {
+        "sellers": ["Ann", "Bob", "Cem"]
+    }

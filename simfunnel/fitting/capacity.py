@@ -32,6 +32,7 @@ _ALL_DAY = 23.0  # hours from the first to the last task beyond which the clock'
 _OTHER_HOURS = 1.0  # a member's hours are their own where they differ by so much
 _SURELY_AWAY = 6.9  # tasks missed: chance alone does so once in a thousand
 _GONE_FOR = 28.0  # days of silence after which somebody may have left
+_DIVIDED = 0.2  # of a member's tasks, and of a team's, from which on the member belongs to it
 _SAME_PEOPLE = 0.5  # share of the work done by the same people that makes one team of two activities
 
 Spans = tuple[Floats, Floats]
@@ -41,7 +42,8 @@ Spans = tuple[Floats, Floats]
 class Tasks:
     """Tasks of people, one entry a task in every array; `end` is the history's end for one that is not `done`.
 
-    `visit` is the visit to whose stage it belongs (a row of `Visits`), -1 for none.
+    `visit` is the visit to whose stage it belongs (a row of `Visits`), -1 for none; `untold` has the visits with tasks
+    that are left out, for their length is not known.
     """
 
     deal: Ints
@@ -51,6 +53,7 @@ class Tasks:
     end: Floats
     done: NDArray[np.bool_]
     visit: Ints
+    untold: Ints
     activities: tuple[str, ...]
     members: tuple[str, ...]
     origin: date
@@ -228,10 +231,18 @@ def days_away(calendar: Calendar, tasks: Spans, origin: date, first: int, last: 
 
 
 def teams_of(tasks: Tasks, end: float) -> tuple[Team, ...]:
-    """The teams: activities done mostly by the same people, and those who do them most."""
+    """The teams: activities done mostly by the same people, and those who do them most.
+
+    Activities with few tasks each are taken together, and so are those of teams between which somebody is divided.
+    """
     counts = np.zeros((len(tasks.activities), len(tasks.members)))
     np.add.at(counts, (tasks.activity, tasks.member), 1.0)
-    cluster = _clusters(counts)
+    few = counts.sum(axis=1) < FEW_TASKS
+    kind = np.where(few, 0, np.cumsum(~few))
+    kind = np.unique(kind, return_inverse=True)[1]
+    by_kind = np.zeros((kind.max() + 1, len(tasks.members)))
+    np.add.at(by_kind, kind, counts)
+    cluster = _with_the_divided(_clusters(by_kind), by_kind)[kind]
     by_cluster = np.array([counts[cluster == c].sum(axis=0) for c in range(cluster.max() + 1)])
     home = by_cluster.argmax(axis=0)
     found: list[Team] = []
@@ -261,6 +272,19 @@ def _clusters(counts: Floats) -> Ints:
     _, order = np.unique(found, return_index=True)
     rank = {int(found[k]): place for place, k in enumerate(np.sort(order))}
     return np.array([rank[int(c)] for c in found], dtype=np.int64)
+
+
+def _with_the_divided(cluster: Ints, counts: Floats) -> Ints:
+    """The clusters with those made one between which a member is divided who does much of the work of either."""
+    from scipy.sparse.csgraph import connected_components
+
+    total = np.array([counts[cluster == c].sum(axis=0) for c in range(cluster.max() + 1)])
+    of_member = total / total.sum(axis=0)
+    of_cluster = total / total.sum(axis=1, keepdims=True)
+    much = (of_member >= _DIVIDED).astype(float)
+    tied = (much * (of_cluster >= _DIVIDED)) @ much.T
+    found: Ints = connected_components(tied + tied.T, directed=False)[1].astype(np.int64)
+    return found[cluster]
 
 
 def _name(members: Sequence[str], activity: str, taken: Sequence[str], *, alone: bool) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ _WORKED = 0.5  # share of a stage's visits with a task of the team from which on
 _MOST_WORKED = 0.95  # share of a stage's visits below which it is worth saying that the others had no task
 _SEVERAL = 1.5  # tasks a visit from which on they are touches
 _SECOND = 1 / 86400  # days; what a log's clock may be off
+_NOT_THEIRS = 1.1  # of a team's hours: who did so much more than they had, did other things meanwhile
 _NOTHING = 0.01  # hours of all tasks of a stage: they lie outside the calendar
 _MOST_NAMED = 10  # days without anybody that are told one by one
 _ALONGSIDE = 0.1  # share of work done alongside other work on the same deal that is worth saying
@@ -74,7 +76,12 @@ class Effort:
 
 
 def fit_effort(
-    history: History, visits: Visits, *, growth: float = 1.0, seed: int = 1
+    history: History,
+    visits: Visits,
+    *,
+    growth: float = 1.0,
+    holidays: frozenset[date] = frozenset(),
+    seed: int = 1,
 ) -> tuple[Effort | None, tuple[str, ...]]:
     """Sellers' work, and what to say about it; None where the history knows no tasks that tell.
 
@@ -82,6 +89,7 @@ def fit_effort(
         history: the history; its `tasks` tell.
         visits: its visits.
         growth: how many times as many new deals as in the whole history are to be carried.
+        holidays: public holidays, which the scenario's calendar holds.
         seed: of the draws of delays (see `waits.drawn_delays`).
     """
     told, words = _told(history, visits, growth, seed)
@@ -89,7 +97,7 @@ def fit_effort(
         return None, words
     teams, tasks, load, ready = told.teams, told.tasks, told.load, told.ready
     work = {
-        team.name: team_work(team, k, tasks, load, ready, visits.end)
+        team.name: team_work(team, k, tasks, load, ready, visits.end, holidays)
         for k, team in enumerate(teams)
         if k in load.stage_team
     }
@@ -106,10 +114,12 @@ def fit_effort(
 def open_ages(history: History) -> pd.Series[float] | None:
     """How long each open deal has been decided on in its stage, less work and queue (days, by row of `deals`).
 
-    0 where work is under way, or where it must be waiting in the next queue (no such visit took so long); None where
-    the history's tasks tell no work. A simulation of the fitted scenario does the work of a deal of age 0 anew.
+    0 where work is under way or yet to begin, or where it must be waiting in the next queue (no such visit took so
+    long); None where the history's tasks tell no work. A simulation of the fitted scenario does the work of a deal of
+    age 0 anew.
     """
-    told, _ = _told(history, visits_of(history), 1.0, 1)
+    visits = visits_of(history)
+    told, _ = _told(history, visits, 1.0, 1)
     if told is None:
         return None
     bare, queues = told.bare, told.load.stage_team >= 0
@@ -117,8 +127,27 @@ def open_ages(history: History) -> pd.Series[float] | None:
     longest = np.zeros(len(bare.stages))
     np.maximum.at(longest, bare.stage[~here], length[~here])
     before = np.array([queues[s] or any(queues[n] for n in _nexts(bare, s)) for s in range(len(bare.stages))])
-    waits = before[bare.stage] & (length >= longest[bare.stage])
+    waits = before[bare.stage] & (length >= longest[bare.stage]) | _untouched(told, visits)
     return pd.Series(np.where(waits, 0.0, length)[here], index=bare.deal[here])
+
+
+def _untouched(told: _Told, visits: Visits) -> NDArray[np.bool_]:
+    """Which visits under way wait for their first task, in a stage with work.
+
+    Where some visits never have a task, it is those that are no older than any was at its first.
+    """
+    tasks, which = told.tasks, told.load.modelled
+    first = np.full(len(visits.deal), np.inf)
+    np.minimum.at(first, tasks.visit[which], tasks.start[which])
+    worked, left = np.isfinite(first), visits.goal != HERE
+    found = np.zeros(len(visits.deal), dtype=bool)
+    for s in np.flatnonzero(told.load.stage_team >= 0):
+        here, ended = visits.stage == s, (visits.stage == s) & left
+        delays = (first - visits.entered)[ended & worked]
+        all_work = worked[ended].mean() >= _MOST_WORKED if ended.any() else False
+        age = visits.end - visits.entered
+        found |= here & ~left & ~worked & (all_work | (age <= delays.max(initial=0.0)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -167,9 +196,7 @@ def _load(tasks: Tasks, teams: tuple[Team, ...], visits: Visits) -> Load:
     for team in teams:
         for m, member in team.people.items():
             mine = tasks.member == m
-            days = math.floor(tasks.start[mine].min()), math.floor(tasks.until) + 1
-            shifts = open_spans(member.calendar, tasks.origin, *days)
-            at, run = shared_hours(shifts, tasks.of(mine))
+            at, run = shared_hours(member.open, tasks.of(mine))
             hours[mine] = np.interp(tasks.end[mine], at, run) - np.interp(tasks.start[mine], at, run)
     stage_team = np.full(len(visits.stages), -1, dtype=np.int64)
     left = visits.goal != HERE
@@ -194,26 +221,32 @@ def _modelled(tasks: Tasks, visits: Visits, team_of: Ints, stage_team: Ints) -> 
 def _carried(
     tasks: Tasks, teams: tuple[Team, ...], load: Load, growth: float, end: float
 ) -> tuple[list[int], tuple[str, ...]]:
-    """The teams whose members have hours enough for their work, and what to say of the others."""
+    """The teams whose members have hours enough for the work that they did, and what to say of the others."""
     carried, words = [], []
     for k, team in enumerate(teams):
         by = done_by(tasks, team)
         begin = float(tasks.start[by].min())
-        needed = float(load.hours[load.modelled & (load.team_of == k)].sum()) * growth
         all_there = sum(hours_within(member.open, begin, end) for member in team.people.values())
         shut = Calendar(team.calendar.days, team.calendar.hours, team.closed)
         opened = hours_within(open_spans(shut, tasks.origin, math.floor(begin), math.ceil(end)), begin, end)
         there = opened * sum(member.here for member in team.active)
-        other = float(load.hours[~load.modelled & by].sum()) * there / max(all_there, 1e-9)
+        work = load.modelled & (load.team_of == k)
+        other = float(load.hours[by & ~work].sum()) * there / max(all_there, 1e-9)
+        needed, has = float(load.hours[work].sum()), max(there - other, 1e-9)
         if not team.active:
             words.append(f"nobody of '{team.name}' works any more, so nobody's time limits its stages")
-        elif needed > MOST_LOADED * max(there - other, 0.0):
+        elif needed > _NOT_THEIRS * has:
             words.append(
-                f"the work of '{team.name}' would take {needed / max(there - other, 1e-9):.0%} of its members' hours, "
-                "and queues would grow without end, so nobody's time limits its stages"
+                f"the tasks of '{team.name}' took {needed / has:.0%} of its members' hours, which can't have been all "
+                "their work: nobody's time limits its stages"
             )
         else:
             carried.append(k)
+            if needed * growth > MOST_LOADED * has:
+                words.append(
+                    f"as many deals as now come would take {needed * growth / has:.0%} of the hours of '{team.name}': "
+                    "its queue grows as long as they do"
+                )
     return carried, tuple(words)
 
 
@@ -224,7 +257,8 @@ def _stage_work(tasks: Tasks, teams: tuple[Team, ...], visits: Visits, load: Loa
     seen, place = np.unique(visit, return_inverse=True)
     each = len(visit) / len(seen)
     left = (visits.stage == stage) & (visits.goal != HERE)
-    share = float(left[seen].sum() / left.sum())
+    left[tasks.untold] = False
+    share = float(left[seen].sum() / left.sum()) if left[seen].any() else 1.0
     name = teams[load.stage_team[stage]].name
     if each >= _SEVERAL:
         touches = round(each)

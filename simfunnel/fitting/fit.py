@@ -36,7 +36,7 @@ from simfunnel.scenario.variants import merge
 SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
 HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
 _BUSY, _MOST_BUSY = 0.8, 0.95  # share of selling time that new deals take: as a rule, and when as many come as may come
-_OWNED = 0.5  # share of open and recent deals whose owner must be known, for their owners to be the team
+_OWNED = 0.5  # share of all deals whose owner must be known, for owners to be the team
 _FISCAL_YEAR_ENDS = 12
 _IN_HOURS = 0.98  # share of new deals in open hours from which on they come in those alone
 _STILL_HERE = timedelta(days=90)  # an owner with no open deal and none created within this has left
@@ -149,7 +149,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
     channels = fit_channels(history, arrivals, bringing.brought if bringing else None)
     coming = Coming(arrivals, channels, bringing)
     growth = arrivals.rate.value / float(counts.mean()) if counts.any() else 1.0
-    effort, told = fit_effort(history, visits, growth=growth, seed=seed)
+    effort, told = fit_effort(history, visits, growth=growth, holidays=holidays, seed=seed)
     members = _members(history)
     bare = visits
     if effort is not None:  # who works is known, and times are those that their work and its queue leave
@@ -245,12 +245,12 @@ def _holidays(country: str, history: History) -> frozenset[date]:
 
 
 def _members(history: History) -> list[str]:
-    """Owners who hold an open deal or got a new one in the last 90 days, by name; none where most have no owner."""
+    """Owners who hold an open deal or got a new one in the last 90 days, by name; none where most deals have none."""
     deals = history.deals
     recent = deals["created"] >= history.end - pd.Timedelta(_STILL_HERE)
-    owners = deals.loc[recent | (deals["outcome"] == "open"), "owner"]
-    known = owners.notna() & (owners != "")
-    return sorted(str(name) for name in owners[known].unique()) if known.mean() >= _OWNED else []
+    known = deals["owner"].notna() & (deals["owner"] != "")
+    now = known & (recent | (deals["outcome"] == "open"))
+    return sorted(str(name) for name in deals.loc[now, "owner"].unique()) if known.mean() >= _OWNED else []
 
 
 def _first_stage(visits: Visits) -> str:
@@ -414,7 +414,7 @@ def _assumptions(history: History, found: _Found, currency: str, country: str) -
             f"sellers {work.busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes "
             f"it); times to close begin after that work, and are shortened by the {duration(work.days)} that it takes"
         )
-    elif not found.members:
+    elif not found.members and not found.effort:
         known = "no owners are known" if history.deals["owner"].isna().all() else "most deals have no known owner"
         said.append(f"{known}, so nobody's time limits the pipeline")
     if len(history.attributes) > 1:

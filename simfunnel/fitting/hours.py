@@ -28,7 +28,10 @@ class Hours:
 
 
 def fit_hours(hours: Floats, done: NDArray[np.bool_], factor: float = 1.0) -> Hours:
-    """The distribution of hours of work, each times `factor`; those not `done` had more to come (censored)."""
+    """The distribution of hours of work, each times `factor`; those not `done` had more to come (censored).
+
+    At least one is done.
+    """
     table = _censored(hours * factor, done) if not done.all() else data_table(hours * factor)
     sample = np.asarray(table.at((np.arange(2000) + 0.5) / 2000)) if not done.all() else hours * factor
     n = int(done.sum())
@@ -40,13 +43,14 @@ def fit_hours(hours: Floats, done: NDArray[np.bool_], factor: float = 1.0) -> Ho
 
 
 def _censored(hours: Floats, done: NDArray[np.bool_]) -> QuantileTable:
-    """The Kaplan-Meier curve as a table; what is left after the longest is as long."""
+    """The Kaplan-Meier curve as a table; what is left after the longest that ended is as long as that."""
     from scipy.stats import CensoredData, ecdf
 
     curve = ecdf(CensoredData(uncensored=hours[done], right=hours[~done])).cdf
-    shares = np.concatenate([[0.0], curve.probabilities, [1.0]])
-    values = np.concatenate([curve.quantiles[:1], curve.quantiles, curve.quantiles[-1:]])
-    return quantile_table(shares, values)
+    measured = curve.quantiles <= hours[done].max()
+    shares = np.concatenate([[0.0], curve.probabilities[measured], [1.0]])
+    values = curve.quantiles[measured]
+    return quantile_table(shares, np.concatenate([values[:1], values, values[-1:]]))
 
 
 def _written(sample: Floats, n: int, mean: Estimate, cv: float, table: QuantileTable) -> Any:

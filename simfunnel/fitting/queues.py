@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +54,14 @@ class TeamWork:
     played: float
 
 
-def team_work(team: Team, k: int, tasks: Tasks, load: Load, ready: Floats, end: float) -> TeamWork:
+def team_work(
+    team: Team, k: int, tasks: Tasks, load: Load, ready: Floats, end: float, holidays: frozenset[date] = frozenset()
+) -> TeamWork:
     """How much of a team's time its work takes, and how long cases waited for it.
 
     `k` is its number in `load`; `ready` is when each task's case was ready for it, NaN where that is not known; the
-    history ends at `end`.
+    history ends at `end`. Days on which the whole team was away lower its time, but for `holidays`, which are in the
+    scenario's calendar.
     """
     work, by = load.modelled & (load.team_of == k), done_by(tasks, team)
     first = math.floor(tasks.start[work | by].min())
@@ -65,8 +69,8 @@ def team_work(team: Team, k: int, tasks: Tasks, load: Load, ready: Floats, end: 
     there = np.zeros(len(days))
     for member in team.people.values():
         there += [hours_within(member.open, d, d + 1.0) for d in days]
-    share = 1 - min(float(_by_day(tasks, load.hours, by & ~load.modelled, days).sum() / there.sum()), 0.9)
-    here = float(np.mean([m.here for m in team.active]))
+    share = 1 - min(float(_by_day(tasks, load.hours, by & ~work, days).sum() / there.sum()), 0.9)
+    here = float(np.mean([m.here for m in team.active])) * _open_share(team, tasks.origin, days, holidays)
     used = there > 0
     free = there[used] * share
     done = _by_day(tasks, load.hours, work, days)[used]
@@ -96,6 +100,13 @@ def team_work(team: Team, k: int, tasks: Tasks, load: Load, ready: Floats, end: 
         wait=wait,
         played=foreseen,
     )
+
+
+def _open_share(team: Team, origin: date, days: Ints, holidays: frozenset[date]) -> float:
+    """The share of a team's days, but for holidays, on which anybody came."""
+    usual = [day for d in days.tolist() if team.calendar.is_open(day := origin + timedelta(days=d))]
+    usual = [day for day in usual if day not in holidays]
+    return 1 - sum(day in team.closed for day in usual) / len(usual) if usual else 1.0
 
 
 def explaining(played: Callable[[float], float], wait: Estimate, busy: float) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from simfunnel.crm.importing import History
 from simfunnel.fitting.capacity import FEW_TASKS, Tasks
@@ -31,6 +30,17 @@ def tasks_of(history: History, visits: Visits) -> tuple[Tasks | None, tuple[str,
     table = table[~table["member"].isin(machines)]
     if len(table) < FEW_TASKS:
         return None, words
+    in_hand = _in_hand(table, history, visits)
+    told = table["end"].notna() | in_hand
+    untold = _visits_of(table[~told], visits)
+    if len(untold):
+        words = (
+            *words,
+            f"{len(untold):,} tasks have no end, though their case or its owner went on: they are left out",
+        )
+    table = table[told].reset_index(drop=True)
+    if len(table) < FEW_TASKS:
+        return None, words
     start, end = days_since(table["start"], visits), days_since(table["end"], visits)
     done = ~np.isnan(end) & (end <= visits.end)
     activity, activities = pd.factorize(table["activity"])
@@ -43,7 +53,8 @@ def tasks_of(history: History, visits: Visits) -> tuple[Tasks | None, tuple[str,
         start=start,
         end=np.where(done, end, visits.end),
         done=done,
-        visit=_visit_of(deal, table["activity"].to_numpy(dtype=object), start, visits),
+        visit=_visits_of(table, visits),
+        untold=untold[untold >= 0],
         activities=tuple(str(name) for name in activities),
         members=tuple(str(name) for name in members),
         origin=visits.origin,
@@ -51,8 +62,27 @@ def tasks_of(history: History, visits: Visits) -> tuple[Tasks | None, tuple[str,
     ), words
 
 
-def _visit_of(deal: Ints, activity: NDArray[np.object_], start: Floats, visits: Visits) -> Ints:
+def _in_hand(table: pd.DataFrame, history: History, visits: Visits) -> pd.Series[bool]:
+    """Which tasks may still be under way: without an end, of a deal that is open and was in no other stage since.
+
+    Nor do they last longer than the longest that ended: logs lose ends.
+    """
+    deal = table["deal"].to_numpy(dtype=np.int64)
+    is_open = (history.deals["outcome"] == "open").to_numpy()[deal]
+    entered = np.full(len(history.deals), -np.inf)
+    np.maximum.at(entered, visits.deal, visits.entered)
+    start = days_since(table["start"], visits)
+    length = days_since(table["end"], visits) - start
+    longest = float(np.nanmax(length, initial=0.0))
+    may = is_open & (start >= entered[deal] - _AUTOMATIC) & (visits.end - start <= longest)
+    in_hand: pd.Series[bool] = table["end"].isna() & may
+    return in_hand
+
+
+def _visits_of(table: pd.DataFrame, visits: Visits) -> Ints:
     """The visit to which each task belongs: its deal's latest to the stage of its name, or to any where it has none."""
+    deal, start = table["deal"].to_numpy(dtype=np.int64), days_since(table["start"], visits)
+    activity = table["activity"].to_numpy(dtype=object)
     rows = pd.DataFrame({"deal": deal, "start": start, "row": np.arange(len(deal))})
     rows["stage"] = pd.Index(visits.stages).get_indexer(pd.Index(activity))
     at = pd.DataFrame({"deal": visits.deal, "stage": visits.stage, "entered": visits.entered, "left": visits.left})

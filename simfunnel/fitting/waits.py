@@ -39,6 +39,8 @@ def ready_from(tasks: Tasks, visits: Visits, created: Floats) -> tuple[Floats, N
     came = np.flatnonzero(created < first)
     deal = np.concatenate([tasks.deal[tasks.done], visits.deal[events], came])
     time = np.concatenate([tasks.end[tasks.done], visits.entered[events], created[came]])
+    if not len(deal):
+        return tasks.start, np.zeros(len(tasks.start), dtype=bool)
     order = np.lexsort((time, deal))
     deal, time = deal[order], time[order]
     width = float(max(visits.end, np.max(time, initial=0.0))) + 1.0  # of one deal's times in a common order

@@ -27,7 +27,7 @@ from simfunnel.fitting.values import OTHER, Values
 WON, LOST, STAYS = "Won", "lost", "stays"
 NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
 _PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
-_NEARLY_ALL = 0.9999  # the end of an interval of chances lies below 100%
+_NEARLY_ALL = 0.9999  # the end of an interval of chances lies below 100%, and its beginning as far above 0%
 _ALWAYS_HERE = 0.995  # share of open hours from which on nothing is said of absence
 _MOST_LOST = 0.15  # a loss rarer than this is not the rest, which would have to take up all other exits' doubts
 
@@ -202,11 +202,12 @@ def _exits(fitted: Durations, delay: float) -> dict[str, Any]:
 
 
 def _chance(found: Estimate) -> str:
-    """A chance with its interval, whose upper end is below 100%."""
+    """A chance with its interval, whose ends lie inside 0% and 100%."""
     low, high = percent(found.low), percent(found.high)
-    if low != high == "100%":
-        high = f"{_NEARLY_ALL * 100:g}%"
-    return low if low == high else f"{low} to {high}"
+    if low == high:
+        return low
+    low = f"{(1 - _NEARLY_ALL) * 100:.2g}%" if low == "0%" else low
+    return f"{low} to {f'{_NEARLY_ALL * 100:g}%' if high == '100%' else high}"
 
 
 def _rest(fitted: Durations) -> str:
