@@ -56,14 +56,34 @@ class Unfinished:
 
     @classmethod
     def begun(cls, folder: Path, scenario: Scenario, seed: int, replications: int, request: Request) -> Unfinished:
-        """A new one; an earlier unfinished run in this folder is given up."""
+        """A new one; an earlier unfinished run of something else in this folder is given up.
+
+        Raises InputError where the same run lies there unfinished: to begin anew would lose what is done.
+        """
         new = cls(folder)
+        new._refuse_loss(Asked.of(scenario, seed, replications, request))
         new.made = [path for path in (new.folder, *new.folder.parents) if not path.exists()]
         shutil.rmtree(new.folder, ignore_errors=True)
         write_text(new.folder / SCENARIO, scenario.to_yaml())
         asked = Asked.of(scenario, seed, replications, request)
         write_text(new.folder / REQUEST, to_json(asdict(asked)) + "\n")
         return new
+
+    def _refuse_loss(self, now: Asked) -> None:
+        """Raise InputError where this folder has finished batches of the run that is to begin."""
+        done = len(list(self.folder.glob("*.npz")))
+        if not done:
+            return
+        try:
+            was = self.asked
+        except InputError:
+            return
+        if (was.digest, was.seed, was.by, was.log) == (now.digest, now.seed, now.by, now.log):
+            here = self.folder.parent
+            raise InputError(
+                f"{here} holds an unfinished run of this scenario ({was.replications:,} replications were asked for); "
+                f"to go on: simfunnel run --resume {here}; to begin anew, remove that folder, or name another with -o"
+            )
 
     @cached_property
     def asked(self) -> Asked:

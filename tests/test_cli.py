@@ -284,11 +284,15 @@ def test_ctrl_c_keeps_the_replications_that_are_done(folder):
     time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    assert process.returncode == 130, err
     assert "interrupted after" in err
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert 60 <= manifest["replications"] < 600
     assert f"{manifest['replications']} replications" in out
+    again = outside("run", scenario, "-n", "600", "-o", str(folder / "out"))  # would lose what is done
+    assert again.returncode == 2
+    assert f"to go on: simfunnel run --resume {folder / 'out'}" in again.stderr
+    assert json.loads((folder / "out" / "manifest.json").read_text()) == manifest
 
 
 def test_help_is_quick_to_read_and_names_every_command():

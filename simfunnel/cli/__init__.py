@@ -1,6 +1,7 @@
 """The command line: each command reads, calls the library, and shows.
 
-Exit codes: 0 done, 1 the run failed, 2 the user's input is at fault; then clear messages, and nothing half-written.
+Exit codes: 0 done, 1 the run failed, 2 the user's input is at fault; then clear messages, and nothing half-written. 130
+after an interruption, as shells have it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from simfunnel.cli.engines import verify, warmup
 from simfunnel.cli.forecasts import bridge, forecast
 from simfunnel.cli.histories import backtest, fit, segments
 from simfunnel.cli.models import check, init, schema
+from simfunnel.cli.output import INTERRUPTED
 from simfunnel.cli.running import run
 from simfunnel.errors import InputError, SimfunnelError
 
@@ -25,6 +27,7 @@ app = App(
     name="simfunnel",
     help="Simulate and forecast a sales pipeline, from today's open deals and with sellers' limited time.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (init, check, run, compare, experiment, fit, forecast, bridge, backtest, segments, verify, warmup, schema)
 for _command in _COMMANDS:
@@ -47,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("simfunnel: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simfunnel.scenario import Scenario
 
+INTERRUPTED = 130
+"""The exit code after an interruption."""
+
 
 def show(as_json: bool, data: Callable[[], dict[str, Any]], page: Callable[[], None]) -> None:
     """Print the results: one JSON object, or the page for people."""

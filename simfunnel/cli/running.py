@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from simfunnel.cli.options import Engine, Flat, Json, Output, Period, Replications, Workers, crew, folder_for
-from simfunnel.cli.output import show, told, warn
+from simfunnel.cli.output import INTERRUPTED, show, told, warn
 from simfunnel.errors import InputError, SimfunnelError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _Job(NamedTuple):
     keeper: Unfinished | None
 
 
-def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] = _UNSAID) -> None:
+def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] = _UNSAID) -> int:
     """Simulate a scenario and write its tables and pictures into a folder.
 
     Args:
@@ -90,6 +90,7 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
         told(runs.write_run(result, folder, command="run", unfinished=kept), quiet=asked.json_)
     if stopped:
         raise stopped
+    return INTERRUPTED if interrupted else 0
 
 
 def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
