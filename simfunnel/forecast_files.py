@@ -69,11 +69,20 @@ def write_forecast(forecast: Forecast, folder: Path) -> Path:
             "deals": forecast.deals,
             **{name: table for name, table in extra.items() if table is not None},
         },
-        figures={**pictures(forecast), **figures_of(forecast.runs)},
+        figures={**pictures(forecast), **_of_runs(forecast)},
         manifest=manifest_of(forecast.runs, "forecast")
         | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},
         texts={"scenario.yaml": forecast.scenario.to_yaml()},
     )
+
+
+def _of_runs(forecast: Forecast) -> dict[str, Figure]:
+    """The pictures of the simulation that show what the forecast's own do not: who went where, and the teams.
+
+    Its totals would stand beside those of the forecast, which is pooled, and say something else.
+    """
+    found = figures_of(forecast.runs)
+    return {name: figure for name, figure in found.items() if name in ("funnel", "teams")}
 
 
 def pictures(forecast: Forecast) -> dict[str, Figure]:

@@ -136,6 +136,19 @@ def test_referred_deals_keep_their_odds(tmp_path: Path) -> None:
     assert won[REFERRED] == pytest.approx(4 / (4 + 1.5), abs=0.07)
 
 
+def test_what_only_referred_deals_are_stays_with_them(tmp_path: Path) -> None:
+    """An attribute that says the same in other words is not drawn apart from who brought a deal."""
+    table = as_export(*records_of(truth({"poisson": 0.6}), seed=1)).drop(columns="source")
+    table["kind"] = np.where(table["brought_by"] == "", "inquiry", "introduction")
+    table["region"] = np.where(np.arange(len(table)) % 3 == 0, "north", "south")
+    table.to_csv(tmp_path / "deals.csv", index=False)
+    levels = fit(read_crm(tmp_path / "deals.csv")).tree["attributes"]
+    assert levels["kind"]["by"] == "source"
+    assert levels["kind"]["cases"][REFERRED] == {"introduction": "100%"}
+    assert levels["kind"]["cases"]["other"] == {"inquiry": "100%"}
+    assert set(levels["region"]) == {"north", "south"}
+
+
 def test_a_log_of_events_tells_it_too(tmp_path: Path) -> None:
     log = exports.event_log(exports.world())["log.csv"]
     first = log["case:concept:name"].iloc[0]

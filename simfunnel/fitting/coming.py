@@ -28,6 +28,7 @@ from simfunnel.fitting.figures import Estimate, Row, as_row, sensible
 from simfunnel.fitting.writing import NEW, OPEN, Effect, goal_name
 
 REFERRED, EARLIER = "referrals", "referrals of earlier deals"
+_CHANCE = 1e-4  # below it, deals that others bring are taken to be of other kinds
 _OTHER = "other"  # the case of a source that no case names
 _TAKEN = {NEW, OPEN, REFERRED, EARLIER, _OTHER, POOLED}
 
@@ -126,22 +127,29 @@ class Coming:
         return {**stages, name: {**stages[name], "refers": rule}}
 
     def attribute(self, history: History, name: str, counts: dict[str, tuple[int, int]]) -> dict[str, Any]:
-        """An attribute's shares; of the channel, and of whether another brought a deal, those of each source."""
+        """An attribute's shares; by source those of the channel, and of what differs with who brought a deal."""
         whole: dict[str, Any] = dict(writing.shares(counts))
         by_others = (REFERRED, *([EARLIER] if self._earlier else []))
         if self.bringing is not None and name == ORIGIN and set(counts) == {BROUGHT, NOT_BROUGHT}:
             cases = dict.fromkeys(by_others, _shares({BROUGHT: 1}))
             return {"by": "source", "cases": {**cases, _OTHER: _shares({NOT_BROUGHT: 1})}}
-        if self.channels is None or name != self.channels.attribute:
-            return whole
-        cases = {self.names[k]: _shares(one.levels) for k, one in self.channels.sources.items()}
-        if self.bringing is not None:
-            deals = history.deals[self.bringing.brought == 1]
-            fresh = deals[deals["created"] >= pd.Timestamp(history.observed_from)]
-            brought = {str(k): int(n) for k, n in fresh[name].value_counts().items()}
-            if brought:
-                cases |= dict.fromkeys(by_others, _shares(brought))
-        return {"by": "source", "cases": {**cases, _OTHER: whole}}
+        brought, others = self._levels(history, name)
+        if self.channels is not None and name == self.channels.attribute:
+            cases = {self.names[k]: _shares(one.levels) for k, one in self.channels.sources.items()}
+            cases |= dict.fromkeys(by_others, _shares(brought)) if brought else {}
+            return {"by": "source", "cases": {**cases, _OTHER: whole}}
+        if brought and _differ(brought, others):
+            cases = dict.fromkeys(by_others, _shares(brought))
+            return {"by": "source", "cases": {**cases, _OTHER: _shares(others)}}
+        return whole
+
+    def _levels(self, history: History, name: str) -> tuple[dict[str, int], dict[str, int]]:
+        """How many new deals have each level of an attribute: those that another brought, and the others."""
+        fresh = (history.deals["created"] >= pd.Timestamp(history.observed_from)).to_numpy()
+        mine = np.zeros(len(fresh)) if self.bringing is None else self.bringing.brought
+        counts = [history.deals.loc[fresh & (mine == k), name].value_counts() for k in (1, 0)]
+        brought, others = ({str(level): int(n) for level, n in count.items()} for count in counts)
+        return brought, others
 
     # --- the table ---
 
@@ -176,6 +184,15 @@ def _shares(counts: dict[str, int]) -> dict[str, str]:
     """Shares as a scenario writes them."""
     total = max(sum(counts.values()), 1)
     return dict(writing.shares({level: (n, total) for level, n in counts.items()}))
+
+
+def _differ(some: dict[str, int], others: dict[str, int]) -> bool:
+    """Whether two counts by level differ by far more than chance."""
+    from scipy.stats import chi2_contingency
+
+    levels = sorted({*some, *others})
+    table = [[counts.get(level, 0) for level in levels] for counts in (some, others)]
+    return len(levels) > 1 and all(map(any, table)) and float(chi2_contingency(table).pvalue) < _CHANCE
 
 
 def _rate_rows(source: str, rate: Estimate, weekday: dict[str, float], season: dict[int, float]) -> Iterator[Row]:
