@@ -8,7 +8,7 @@ slowed by other work while a task is in hand shows as one whose tasks are longer
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -170,6 +170,7 @@ def _told(history: History, visits: Visits, growth: float, seed: int) -> tuple[_
         return None, (*words, "the tasks of the history are too few, or known by day alone, to tell hours of work")
     teams = teams_of(tasks, visits.end)
     load = _load(tasks, teams, visits)
+    words = (*words, *_little_work(visits, tasks, load))
     if (load.stage_team < 0).all():
         return None, (*words, "the tasks of the history cover too few visits to any stage to tell hours of work")
     carried, too_much = _carried(tasks, teams, load, growth, visits.end)
@@ -209,6 +210,20 @@ def _load(tasks: Tasks, teams: tuple[Team, ...], visits: Visits) -> Load:
             work = np.bincount(team_of[mine], hours[mine], len(teams))
             stage_team[s] = np.where(enough, work, -1.0).argmax() if work[enough].max() > _NOTHING else -1
     return Load(hours, _modelled(tasks, visits, team_of, stage_team), team_of, stage_team)
+
+
+def _little_work(visits: Visits, tasks: Tasks, load: Load) -> Iterator[str]:
+    """What to say of stages some of whose visits have tasks, but too few for their work to be told."""
+    worked = np.zeros(len(visits.stage), dtype=bool)
+    worked[tasks.visit[(tasks.visit >= 0) & (load.team_of >= 0)]] = True
+    for s, name in enumerate(visits.stages):
+        here = (visits.stage == s) & (visits.goal != HERE)
+        n = int((worked & here).sum())
+        if load.stage_team[s] < 0 and n >= FEW_TASKS:
+            yield (
+                f"{n:,} of {int(here.sum()):,} visits to '{name}' have a task of somebody whose hours are known, too "
+                "few of one team to tell its work: nobody's time limits that stage"
+            )
 
 
 def _modelled(tasks: Tasks, visits: Visits, team_of: Ints, stage_team: Ints) -> NDArray[np.bool_]:
