@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from simfunnel import kpis
+from simfunnel import kpi_tables, kpis, views
 from simfunnel.plan import Plan, compile_plan
-from simfunnel.replicate import UNITS
+from simfunnel.results import UNITS
 from simfunnel.scenario import load
 from simfunnel.scenario.spec import ScenarioSpec
+from simfunnel.tally import Totals
 from simfunnel.units import Span
 
 SCENARIO = Path(__file__).with_name("funnel.yaml")
@@ -42,13 +43,13 @@ def spec_of(days: float) -> ScenarioSpec:
     return load(SCENARIO).spec.model_copy(update={"horizon": Span(days, "day")})
 
 
-def tables(loads: Iterable[Any], plan: Plan) -> tuple[kpis.Totals, dict[str, float]]:
+def tables(loads: Iterable[Any], plan: Plan) -> tuple[Totals, dict[str, float]]:
     """Every figure that a replication leaves, as in `simfunnel.replicate`; and those of the whole run."""
-    tallied = kpis.tallied(loads, plan, UNITS)
+    tallied = views.tallied(loads, plan, UNITS)
     view = tallied.view()
     measured = kpis.measured(view)
-    kpis.funnel_of(tallied.totals)
-    kpis.queues_of(tallied.totals)
+    kpi_tables.funnel_of(tallied.totals)
+    kpi_tables.queues_of(tallied.totals)
     whole = view.cut.by_unit(np.stack([values[0] for values in measured.values()]))["all"][:, 0]
     return tallied.totals, dict(zip(measured, whole.tolist(), strict=True))
 
@@ -56,7 +57,7 @@ def tables(loads: Iterable[Any], plan: Plan) -> tuple[kpis.Totals, dict[str, flo
 def figures(records: Any, plan: Plan) -> dict[str, float]:
     """What every program of the benchmark prints."""
     names = ("prospects", "wins", "lost", "reneged", "wait", "utilisation")
-    whole = {name: float(v[0, 0]) for name, v in kpis.measured(kpis.view_of(records, plan, "all"), names).items()}
+    whole = {name: float(v[0, 0]) for name, v in kpis.measured(views.view_of(records, plan, "all"), names).items()}
     return {
         "prospects": whole["prospects"],
         "wins": whole["wins"],

@@ -16,7 +16,8 @@ import numpy as np
 from simfunnel import kpis
 from simfunnel.errors import InputError, not_among
 from simfunnel.files import manifest_of
-from simfunnel.replicate import UNITS, Outcome, Progress, Runs, gather, outcomes, run
+from simfunnel.replicate import Progress, outcomes, run
+from simfunnel.results import UNITS, Outcome, Runs, gather
 from simfunnel.runs import plain, version, write_tables_and_pictures
 from simfunnel.scenario import Scenario
 from simfunnel.units import Span

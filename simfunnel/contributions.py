@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from simfunnel import kpis
+from simfunnel import views
 from simfunnel.engines.records import BOOKED, Records
 from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Floats, Ints
@@ -119,7 +119,7 @@ def _metrics(records: Records, plan: Plan, cut: Periods, cell: Ints, cells: int)
     """Bookings, wins, and the value and number of open deals at each period's end, each (cells, periods)."""
     money, moves, value = records.money, records.moves, records.prospects.value
     booked = money.kind == BOOKED
-    won = kpis.view_of(records, plan, "all").won
+    won = views.view_of(records, plan, "all").won
     is_open = np.zeros(len(plan.place_names))
     is_open[: plan.n_stages] = plan.stages.customer == 0
     change = is_open[moves.goal] - np.where(moves.origin >= 0, is_open[moves.origin], 0.0)

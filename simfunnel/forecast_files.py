@@ -9,7 +9,7 @@ from simfunnel.files import manifest_of
 from simfunnel.forecasting import Forecast
 from simfunnel.kpis import METRICS
 from simfunnel.pipeline import coverage_table
-from simfunnel.replicate import QUANTILES
+from simfunnel.results import QUANTILES
 from simfunnel.runs import figures_of, plain, tables_of, version, write_tables_and_pictures
 from simfunnel.spreadsheets import Sheet, readable, write_book
 

@@ -29,7 +29,8 @@ from simfunnel.parts import (
 )
 from simfunnel.pipeline import Coverage, categories, chances, coverage
 from simfunnel.pooling import Track
-from simfunnel.replicate import Progress, Runs, run
+from simfunnel.replicate import Progress, run
+from simfunnel.results import Runs
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
 

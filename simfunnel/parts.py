@@ -20,7 +20,8 @@ from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Floats
 from simfunnel.periods import Periods, first_day, periods
-from simfunnel.replicate import QUANTILES, Progress, Runs, summarise
+from simfunnel.replicate import Progress
+from simfunnel.results import QUANTILES, Runs, summarise
 from simfunnel.scenario import Scenario
 from simfunnel.scenario.spec import ScenarioSpec
 

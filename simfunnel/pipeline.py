@@ -11,7 +11,7 @@ import numpy as np
 from simfunnel.formatting import money, share
 from simfunnel.numerics import Floats
 from simfunnel.parts import PARTS, cut
-from simfunnel.replicate import QUANTILES, Runs
+from simfunnel.results import QUANTILES, Runs
 from simfunnel.units import middle
 
 if TYPE_CHECKING:

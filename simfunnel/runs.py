@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfunnel.errors import InputError, RunError, not_among
 from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, write_file
-from simfunnel.replicate import QUANTILES, Runs, summarise
+from simfunnel.results import QUANTILES, Runs, summarise
 
 if TYPE_CHECKING:
     import pandas as pd

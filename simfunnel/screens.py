@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from simfunnel import kpis
 from simfunnel.formatting import figure, hours, share, signed
-from simfunnel.replicate import Progress, Runs, summarise
+from simfunnel.replicate import Progress
+from simfunnel.results import Runs, summarise
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simfunnel.plots.extract import Measured
 
     class Summed(Measured, Protocol):
-        """Runs that can be summed up; `replicate.Runs` is that."""
+        """Runs that can be summed up; `results.Runs` is that."""
 
         def summary(self, unit: str = "quarter") -> pd.DataFrame:
             """Mean, its interval, standard deviation and quantiles over the replications, by metric and period."""

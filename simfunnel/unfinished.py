@@ -21,7 +21,8 @@ import numpy as np
 
 from simfunnel.errors import InputError
 from simfunnel.files import write_file, write_text
-from simfunnel.replicate import Outcome, Request
+from simfunnel.replicate import Request
+from simfunnel.results import Outcome
 from simfunnel.runs import UNFINISHED, libraries, to_json, version
 from simfunnel.scenario import Scenario, load
 

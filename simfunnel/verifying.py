@@ -21,7 +21,8 @@ from simfunnel.known_answers import CASES, CERTAIN, CHECKS, Check, Estimate, Sam
 from simfunnel.numerics import Floats
 from simfunnel.plan import Plan, compile_plan
 from simfunnel.randomness import MAX_SEED
-from simfunnel.replicate import Progress, engine_for, simulate, summarise
+from simfunnel.replicate import Progress, engine_for, simulate
+from simfunnel.results import summarise
 from simfunnel.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ def _answers(case: str, sample: Sample, effort: Effort) -> list[Answer]:
 def coverage_of(samples: dict[str, tuple[float, Floats]]) -> Coverage:
     """Cut the values of each case into batches, and count the intervals of their means that cover the exact value.
 
-    The intervals are those that every table of results has (`replicate.summarise`).
+    The intervals are those that every table of results has (`results.summarise`).
     """
     covered, intervals = {}, {}
     for case, (exact, values) in samples.items():

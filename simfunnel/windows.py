@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simfunnel import kpis
+from simfunnel import views
 from simfunnel.calendars import quarter_of
 from simfunnel.engines.records import BOOKED
 from simfunnel.numerics import Floats
@@ -103,7 +103,7 @@ def foreseen(scenario: Scenario, as_of: date, windows: Sequence[Window], replica
     for k in range(replications):
         plan = fixed or compile_plan(uncertainty.settled(seed, k), folder=str(scenario.folder))
         records = simulate(plan, seed, k, engine)
-        won = kpis.view_of(records, plan, "all").won
+        won = views.view_of(records, plan, "all").won
         when, who = records.moves.time[won], records.moves.prospect[won]
         money = records.money.kind == BOOKED
         booked, amounts = records.money.time[money], records.money.amount[money]

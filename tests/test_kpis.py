@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from simfunnel import kpis
+from simfunnel import kpi_tables, kpis, views
 from simfunnel.describing import describe
 from simfunnel.errors import InputError
-from simfunnel.replicate import records_of, run, summarise
+from simfunnel.replicate import records_of, run
+from simfunnel.results import summarise
 from simfunnel.scenario import load_text
 
 # Monday 5 January 2026. Ten come at 09:00 and are worked on for 3 h each by two sellers who earn 31 a day; the work of
@@ -43,7 +44,7 @@ stages:
 def measured():
     """Each metric by month: January has 27 days of the run, February 28, March 5."""
     records, plan = records_of(load_text(SCENARIO))
-    return kpis.measured(kpis.view_of(records, plan, "month")), records, plan
+    return kpis.measured(views.view_of(records, plan, "month")), records, plan
 
 
 # Of six tasks two end at 12:00 and two at 15:00 on Monday; the last two begin at 15:00, run to 17:00 and go on until
@@ -80,7 +81,7 @@ def test_profit_is_revenue_less_cost(measured):
 
 def test_revenue_is_spread_over_the_term_and_sums_to_the_bookings(measured):
     _, records, plan = measured
-    weeks = kpis.measured(kpis.view_of(records, plan, "week"), ["revenue", "bookings"])
+    weeks = kpis.measured(views.view_of(records, plan, "week"), ["revenue", "bookings"])
     assert weeks["revenue"].sum() == pytest.approx(6000)
     assert (weeks["revenue"] > 0).sum() == 4  # from Wednesday 4 February, 20 days
     assert (weeks["bookings"] > 0).sum() == 1
@@ -88,20 +89,20 @@ def test_revenue_is_spread_over_the_term_and_sums_to_the_bookings(measured):
 
 def test_groups_add_up_and_what_nobody_caused_is_left_out(measured):
     _, records, plan = measured
-    table = kpis.measure(records, plan, "all", by="source", metrics=["prospects", "wins", "cost"])
+    table = kpi_tables.measure(records, plan, "all", by="source", metrics=["prospects", "wins", "cost"])
     found = table.set_index(["metric", "group"])["value"]
     assert (found["prospects", "good"], found["prospects", "bad"]) == (6, 4)
     assert (found["wins", "good"], found["wins", "bad"]) == (6, 0)
     assert found["cost", "good"] == pytest.approx(60 + 30 + 42)  # the sellers' pay belongs to no source
     assert found["cost", "bad"] == pytest.approx(500 + 80)
-    by_size = kpis.measure(records, plan, "all", by="size", metrics=["wins"]).set_index("group")["value"]
+    by_size = kpi_tables.measure(records, plan, "all", by="size", metrics=["wins"]).set_index("group")["value"]
     assert (by_size["small"], by_size["large"]) == (6, 0)
 
 
 def test_a_task_that_straddles_a_periods_end_is_shared_between_both():
     text = SCENARIO.replace("effort: 3 h", "effort: 60 h").replace("size: 6,", "size: 1,")
     records, plan = records_of(load_text(text))
-    view = kpis.view_of(records, plan, "week")
+    view = views.view_of(records, plan, "week")
     busy, offered = kpis.work_hours(view)
     assert busy.sum(axis=0)[:3] == pytest.approx([40, 20, 0])
     assert offered.sum(axis=0)[:2].tolist() == [80, 80]
@@ -109,7 +110,7 @@ def test_a_task_that_straddles_a_periods_end_is_shared_between_both():
 
 def test_the_funnel_counts_a_cohort(measured):
     _, records, plan = measured
-    table = kpis.funnel(records, plan).set_index("stage")
+    table = kpi_tables.funnel(records, plan).set_index("stage")
     assert table.loc["talk", ["entered", "forward", "lost", "still_there"]].tolist() == [10, 10, 0, 0]
     assert table.loc["junk", ["entered", "lost", "mean_days"]].tolist() == [4, 4, 10]
     assert table.loc["talk", "mean_wait_hours"] == pytest.approx(3)
@@ -117,18 +118,18 @@ def test_the_funnel_counts_a_cohort(measured):
 
 def test_nothing_happened_at_all():
     records, plan = records_of(load_text(SCENARIO.replace("size: 6,", "size: 0,").replace("size: 4,", "size: 0,")))
-    found = kpis.measured(kpis.view_of(records, plan, "quarter"))
+    found = kpis.measured(views.view_of(records, plan, "quarter"))
     assert found["wins"].sum() == 0
     assert np.isnan(found["win_rate"]).all()
-    assert np.isnan(kpis.time_in_system(records, plan))
-    assert kpis.funnel(records, plan)["entered"].sum() == 0
+    assert np.isnan(kpi_tables.time_in_system(records, plan))
+    assert kpi_tables.funnel(records, plan)["entered"].sum() == 0
 
 
 @pytest.mark.parametrize(("what", "words"), [("sise", "Did you mean 'size'"), ("value", "is no grouping")])
 def test_an_unknown_grouping_is_refused(measured, what, words):
     _, records, plan = measured
     with pytest.raises(InputError, match=words):
-        kpis.view_of(records, plan, "all", what)
+        views.view_of(records, plan, "all", what)
 
 
 def test_a_summary_has_students_interval_and_quantiles():
@@ -167,7 +168,7 @@ def test_the_90_percent_interval_of_a_mean_covers_it_nine_times_in_ten():
 def test_a_booking_may_be_more_than_the_value(engine):
     """Six deals of 1,000 each, booked with an uplift of a tenth."""
     records, plan = records_of(load_text(SCENARIO.replace("books: value", "books: 110% of value")), engine=engine)
-    assert kpis.measured(kpis.view_of(records, plan, "all"))["bookings"].sum() == pytest.approx(6600)
+    assert kpis.measured(views.view_of(records, plan, "all"))["bookings"].sum() == pytest.approx(6600)
 
 
 def test_an_uplift_is_described():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simfunnel import kpis
+from simfunnel import kpi_tables, kpis, views
 from simfunnel.engines.records import (
     BOOKED,
     EXITED,
@@ -160,7 +160,7 @@ def written(**changes: Any) -> tuple[Records, Plan]:
 )
 def test_each_metric_by_quarter(metric: str, by_quarter: list[float]) -> None:
     records, plan = written()
-    view = kpis.view_of(records, plan, "quarter")
+    view = views.view_of(records, plan, "quarter")
     assert view.periods.labels == ("2026Q1", "2026Q2 (part)")
     assert view.metric(metric)[0] == pytest.approx(by_quarter)
 
@@ -173,14 +173,14 @@ def test_every_metric_has_a_figure_above() -> None:
 def test_open_deals_follow_from_what_came_and_went() -> None:
     """Open at the end = open before + came + back from customers - won - lost, in every week."""
     records, plan = written()
-    view = kpis.view_of(records, plan, "week")
+    view = views.view_of(records, plan, "week")
     came, wins, lost = (view.metric(name)[0] for name in ("prospects", "wins", "lost"))
     assert view.metric("open_deals")[0] == pytest.approx(1 + np.cumsum(came - wins - lost))
 
 
 def test_what_was_before_the_warm_up_is_left_out_but_stocks_know_of_it() -> None:
     records, plan = written(warm_up="35 days")
-    view = kpis.view_of(records, plan, "all")
+    view = views.view_of(records, plan, "all")
     found = {name: float(view.metric(name)[0, 0]) for name in ("prospects", "wins", "lost", "bookings", "churned")}
     assert found == {"prospects": 2.0, "wins": 1.0, "lost": 1.0, "bookings": 300.0, "churned": 1.0}
     assert view.metric("open_deals")[0, 0] == 1
@@ -199,7 +199,7 @@ def test_what_was_before_the_warm_up_is_left_out_but_stocks_know_of_it() -> None
 )
 def test_groups(by: str, groups: tuple[str, ...], wins: list[int], customers: list[int]) -> None:
     records, plan = written()
-    view = kpis.view_of(records, plan, "all", by)
+    view = views.view_of(records, plan, "all", by)
     assert view.groups == groups
     assert view.metric("wins")[:, 0].tolist() == wins
     assert view.metric("customers")[:, 0].tolist() == customers
@@ -207,12 +207,12 @@ def test_groups(by: str, groups: tuple[str, ...], wins: list[int], customers: li
 
 def test_costs_by_source_are_those_that_the_source_caused() -> None:
     records, plan = written()
-    costs = kpis.view_of(records, plan, "all", "source").metric("cost")[:, 0]
+    costs = views.view_of(records, plan, "all", "source").metric("cost")[:, 0]
     assert costs == pytest.approx([85 + 5 + 18 + 360, 900 + 50, 50 + 11 + 40, 50])
 
 
 def test_the_funnel_table() -> None:
-    table = kpis.funnel(*written()).set_index("stage")
+    table = kpi_tables.funnel(*written()).set_index("stage")
     assert table.loc["lead", ["entered", "forward", "lost", "reneged", "given_up", "still_there"]].tolist() == [
         4,
         3,
@@ -230,7 +230,7 @@ def test_the_funnel_table() -> None:
 
 
 def test_the_queue_table() -> None:
-    row = kpis.queues(*written()).iloc[0]
+    row = kpi_tables.queues(*written()).iloc[0]
     assert row.tasks == 8
     assert row.waited == 4 / 5
     assert row.mean_wait == (1 + 0 + 3 + 3 + 1) / 5
@@ -241,13 +241,13 @@ def test_the_queue_table() -> None:
 
 def test_the_queue_table_after_a_warm_up() -> None:
     """One has waited since day 10 and left on day 20: of these days five count after a warm-up of 15."""
-    row = kpis.queues(*written(warm_up="15 days")).iloc[0]
+    row = kpi_tables.queues(*written(warm_up="15 days")).iloc[0]
     assert row.tasks == 6
     assert row.queue_length == (5 + 0 + 3 + 3 + 2 + 1 + 5) / 165
 
 
 def test_time_in_system() -> None:
-    assert kpis.time_in_system(*written()) == ((120 - 5) + (20 - 10) + (50 - 0)) / 3
+    assert kpi_tables.time_in_system(*written()) == ((120 - 5) + (20 - 10) + (50 - 0)) / 3
 
 
 def test_hours_worked_over_a_weekend_count_in_the_week_in_which_they_are_worked() -> None:
@@ -269,10 +269,10 @@ def test_hours_worked_over_a_weekend_count_in_the_week_in_which_they_are_worked(
         MoneyRows(*columns([], "fiiif")),
         events=0,
     )
-    busy, offered = kpis.work_hours(kpis.view_of(records, plan, "week"))
+    busy, offered = kpis.work_hours(views.view_of(records, plan, "week"))
     assert busy[0] == pytest.approx([0.5, 1.0])
     assert offered[0] == pytest.approx([20.0, 20.0])
-    assert kpis.view_of(records, plan, "week").metric("utilisation")[0] == pytest.approx([1 / 40, 2 / 40])
+    assert views.view_of(records, plan, "week").metric("utilisation")[0] == pytest.approx([1 / 40, 2 / 40])
 
 
 def test_no_records_at_all() -> None:
@@ -285,12 +285,12 @@ def test_no_records_at_all() -> None:
         events=0,
     )
     for by in (None, "source", "generation", "member", "outcome", "segment"):
-        for name, values in kpis.measured(kpis.view_of(records, plan, "month", by)).items():
+        for name, values in kpis.measured(views.view_of(records, plan, "month", by)).items():
             if name not in ("cost", "profit", "utilisation"):
                 assert (np.isnan(values) | (values == 0)).all(), name
-    whole = kpis.view_of(records, plan, "all")
+    whole = views.view_of(records, plan, "all")
     assert whole.metric("cost")[0, 0] == pytest.approx(2 * 180 + 900 + 3 * 180 + 4 * 100)
     assert whole.metric("utilisation")[0, 0] == 0
-    assert np.isnan(kpis.time_in_system(records, plan))
-    assert kpis.funnel(records, plan).entered.sum() == 0
-    assert kpis.queues(records, plan).tasks.tolist() == [0]
+    assert np.isnan(kpi_tables.time_in_system(records, plan))
+    assert kpi_tables.funnel(records, plan).entered.sum() == 0
+    assert kpi_tables.queues(records, plan).tasks.tolist() == [0]

@@ -22,7 +22,7 @@ from simfunnel.errors import InputError
 from simfunnel.kpis import METRICS
 from simfunnel.periods import UNITS, periods
 from simfunnel.plots import Pictures, extract, style, words
-from simfunnel.replicate import Runs
+from simfunnel.results import Runs
 from simfunnel.scenario import Scenario, from_tree
 
 # --- runs made by hand ------------------------------------------------------------------------------------------------

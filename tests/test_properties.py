@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simfunnel import kpis, replicate
+from simfunnel import kpi_tables, kpis, replicate, views
 from simfunnel.engines.records import GAVE_UP, OPENED, SERVED, STARTED, Records
 from simfunnel.numerics import forward, opening, work_end
 from simfunnel.plan import NOWHERE, Plan
@@ -53,7 +53,7 @@ def test_a_life_is_unbroken(scenario: Scenario) -> None:
 def test_prospects_are_conserved_at_every_time(scenario: Scenario) -> None:
     """As many have been born as are in all stages and ends together."""
     records, plan = run(scenario)
-    view = kpis.view_of(records, plan, "week")
+    view = views.view_of(records, plan, "week")
     everywhere = np.ones(len(plan.place_names), dtype=bool)
     by_stage = sum(view.stock(np.arange(len(everywhere)) == place) for place in range(len(everywhere)))
     born = records.prospects.born
@@ -129,7 +129,7 @@ def test_little_holds_as_an_identity(scenario: Scenario) -> None:
     records, plan = run(scenario)
     rows = records.tasks
     until = np.where(rows.outcome == SERVED, rows.begun, np.where(np.isnan(rows.left), plan.days, rows.left))
-    table = kpis.queues(records, plan)
+    table = kpi_tables.queues(records, plan)
     for t, length in enumerate(table.queue_length):
         assert length * plan.days == pytest.approx((until - rows.asked)[rows.team == t].sum(), abs=1e-9)
 
@@ -139,7 +139,7 @@ def test_little_holds_as_an_identity(scenario: Scenario) -> None:
 def test_metrics_stay_within_reason(scenario: Scenario) -> None:
     """Counts and amounts are not negative, shares lie between 0 and 1, and weeks add up to the whole."""
     records, plan = run(scenario)
-    whole, weeks = kpis.view_of(records, plan, "all"), kpis.view_of(records, plan, "week")
+    whole, weeks = views.view_of(records, plan, "all"), views.view_of(records, plan, "week")
     for name, metric in kpis.METRICS.items():
         values = whole.metric(name)
         known = values[~np.isnan(values)]

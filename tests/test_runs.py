@@ -20,7 +20,8 @@ import pytest
 
 from simfunnel import runs as folders
 from simfunnel.errors import InputError, RunError
-from simfunnel.replicate import Runs, run
+from simfunnel.replicate import run
+from simfunnel.results import Runs
 from simfunnel.scenario import from_tree, load
 
 ROOT = Path(__file__).resolve().parents[1]

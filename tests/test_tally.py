@@ -10,19 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simfunnel import kpis, replicate, tally
+from simfunnel import kpis, replicate, tally, views
 from simfunnel.engines import compiled
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
 from simfunnel.periods import cut
 from simfunnel.plan import Plan
-from simfunnel.replicate import UNITS, Outcome, Request
+from simfunnel.replicate import Request
+from simfunnel.results import UNITS, Outcome
 from simfunnel.scenario import Scenario, load
 from tests import helpers, strategies
 from tests.plain import Plain
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "scenarios/quickstart.yaml"
-GROUPINGS = (None, *kpis.GROUPINGS, "segment")
+GROUPINGS = (None, *views.GROUPINGS, "segment")
 
 
 def group_names(records: Records, plan: Plan, by: str | None) -> list[str] | None:
@@ -54,7 +55,7 @@ def test_every_metric_is_as_said_plainly(scenario: Scenario, by: str | None, uni
         return
     if len(records.moves.time) > 3000:
         return
-    view = kpis.view_of(records, plan, unit, by)
+    view = views.view_of(records, plan, unit, by)
     plain = Plain(records, plan, unit, group_names(records, plan, by), by)
     for g, name in enumerate(view.groups):
         for k in range(len(view.periods)):
@@ -87,7 +88,7 @@ def same_bytes(one: Outcome, other: Outcome) -> None:
 def test_the_size_of_loads_changes_no_outcome(chunk: int, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = load(ROOT / "scenarios" / file)
     attribute = [name for name, drawn in scenario.spec.attributes.items() if drawn.levels][:1]
-    asked = [Request(by=by) for by in (None, *kpis.GROUPINGS, *attribute)] + [Request(log=True, deals=True)]
+    asked = [Request(by=by) for by in (None, *views.GROUPINGS, *attribute)] + [Request(log=True, deals=True)]
     planner = replicate._Planner(scenario, 1)
     whole = [replicate._replication(planner, 0, request) for request in asked]
     monkeypatch.setattr(compiled, "CHUNK", chunk)
@@ -108,9 +109,9 @@ def test_the_engine_changes_no_outcome() -> None:
 
 def test_groups_change_nothing_for_everyone() -> None:
     records, plan = replicate.records_of(load(QUICKSTART))
-    alone = kpis.tallied([records], plan, UNITS)
+    alone = views.tallied([records], plan, UNITS)
     for by in GROUPINGS[1:]:
-        both = kpis.tallied([records], plan, UNITS, by)
+        both = views.tallied([records], plan, UNITS, by)
         for name, values in kpis.measured(both.view()).items():
             assert values.tobytes() == alone.view().metric(name).tobytes(), (by, name)
 
@@ -125,9 +126,9 @@ def test_hours_spent_on_finding_nobody_are_their_sources() -> None:
     )
     records, plan = helpers.run(scenario)
     assert len(records.prospects.key) == 0
-    hours = kpis.view_of(records, plan, "all", "source").metric("hours")[:, 0]
+    hours = views.view_of(records, plan, "all", "source").metric("hours")[:, 0]
     assert hours[0] == 0
-    assert hours[1] == pytest.approx(kpis.view_of(records, plan, "all").metric("hours")[0, 0])
+    assert hours[1] == pytest.approx(views.view_of(records, plan, "all").metric("hours")[0, 0])
     assert hours[1] > 10
 
 
@@ -136,7 +137,7 @@ def test_the_loops_are_compiled_once() -> None:
     for file in (QUICKSTART, ROOT / "scenarios/world/w05_channels.yaml"):
         records, plan = helpers.run(load(file))
         for by in (None, "source", "member"):
-            kpis.view_of(records, plan, "week", by)
+            views.view_of(records, plan, "week", by)
     for loop in (tally.add_people, tally.add_moves, tally.add_money, tally.add_tasks, tally.add_last_stays):
         assert len(loop.signatures) <= 1, loop  # type: ignore[attr-defined]
 

@@ -14,7 +14,8 @@ from simfunnel.cli.output import INTERRUPTED, show, told, warn
 from simfunnel.errors import InputError, SimfunnelError
 
 if TYPE_CHECKING:
-    from simfunnel.replicate import Runs, RunStoppedError
+    from simfunnel.replicate import RunStoppedError
+    from simfunnel.results import Runs
     from simfunnel.scenario import Scenario
     from simfunnel.unfinished import Unfinished
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.engines.records import Prospects, Records
-from simfunnel.kpis import view_of
 from simfunnel.plan import NOWHERE, Plan
+from simfunnel.views import view_of
 
 WON, LOST = "Closed Won", "Closed Lost"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from simfunnel import kpis
+from simfunnel import kpi_tables, views
 from simfunnel.engines.records import GAVE_UP, SERVED, Records
 from simfunnel.numerics import Flags
 from simfunnel.plan import Plan
@@ -17,12 +17,12 @@ Measure = Callable[[Records, Plan], float]
 
 def of_queue(column: str) -> Measure:
     """A column of the table of queues, of the only team."""
-    return lambda records, plan: float(kpis.queues(records, plan)[column].iloc[0])
+    return lambda records, plan: float(kpi_tables.queues(records, plan)[column].iloc[0])
 
 
 def metric(name: str) -> Measure:
     """A metric over the whole run."""
-    return lambda records, plan: float(kpis.view_of(records, plan, "all").metric(name)[0, 0])
+    return lambda records, plan: float(views.view_of(records, plan, "all").metric(name)[0, 0])
 
 
 def decided_after_warm_up(records: Records, plan: Plan) -> Flags:

@@ -21,7 +21,7 @@ MOST_BINS = 40
 
 
 class Measured(Protocol):
-    """What a picture needs to know of runs; `replicate.Runs` is that."""
+    """What a picture needs to know of runs; `results.Runs` is that."""
 
     @property
     def scenario(self) -> Scenario:
@@ -37,11 +37,11 @@ class Measured(Protocol):
 
     @property
     def funnel(self) -> pd.DataFrame:
-        """One row a stage and replication, as `kpis.funnel` has it."""
+        """One row a stage and replication, as `kpi_tables.funnel` has it."""
 
     @property
     def queues(self) -> pd.DataFrame:
-        """One row a team and replication, as `kpis.queues` has it."""
+        """One row a team and replication, as `kpi_tables.queues` has it."""
 
     def values(self, metric: str, unit: str = "quarter") -> pd.DataFrame:
         """A metric: one row a replication, one column a period."""

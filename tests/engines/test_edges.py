@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simfunnel import kpis, replicate
+from simfunnel import kpi_tables, replicate
 from simfunnel.engines import bounds
 from simfunnel.errors import RunError
 from tests.helpers import MONDAY, ends, lives, moves, run, tasks, toy
@@ -109,7 +109,7 @@ def test_a_horizon_may_be_shorter_than_a_day_or_end_within_one(horizon: str) -> 
     assert len(records.prospects.key) == pytest.approx(2000 * plan.days, abs=4 * (2000 * plan.days) ** 0.5 + 1)
     runs = replicate.run(scenario, 2)
     assert not runs.kpis.empty
-    assert kpis.queues(records, plan).utilisation[0] == pytest.approx(1.0, abs=0.4)
+    assert kpi_tables.queues(records, plan).utilisation[0] == pytest.approx(1.0, abs=0.4)
 
 
 def test_what_falls_on_the_horizon_does_not_happen() -> None:
@@ -166,7 +166,7 @@ def test_empty_sources_give_empty_results(sources: dict[str, Any]) -> None:
     runs = replicate.run(scenario, 2, by="source", log=True, deals=True)
     by_metric = runs.kpis.groupby("metric")["value"].sum()
     assert by_metric["prospects"] == by_metric["bookings"] == by_metric["open_deals"] == 0
-    assert len(kpis.funnel(records, plan)) == 2
+    assert len(kpi_tables.funnel(records, plan)) == 2
 
 
 def test_nobody_in_a_team_of_members_with_count_nought() -> None:

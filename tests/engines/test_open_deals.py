@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simfunnel import kpis
+from simfunnel import views
 from simfunnel.scenario import Scenario
 from tests import helpers
 from tests.helpers import MONDAY, ends, lives, money, moves, run, tasks, toy
@@ -251,7 +251,7 @@ def test_an_open_deal_is_no_arrival_and_an_open_customer_no_win() -> None:
             "sources.list": {"at": MONDAY, "size": 1},
         }
     )
-    view = kpis.view_of(*run(scenario), "all")
+    view = views.view_of(*run(scenario), "all")
     assert {name: float(view.metric(name)[0, 0]) for name in ("prospects", "wins", "customers", "bookings")} == {
         "prospects": 1.0,
         "wins": 3.0,

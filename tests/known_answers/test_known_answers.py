@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simfunnel import kpis
 from simfunnel.known_answers import CASES, CHECKS, UNLISTED, Check, Sample, scenario_of
 from simfunnel.known_answers.measures import answered
+from simfunnel.kpi_tables import time_in_system
 from simfunnel.replicate import records_of
 from tests import helpers
 from tests.helpers import Estimate
@@ -91,7 +91,7 @@ WITH_LUCK = [case for case in CASES if case not in OF_THEIR_OWN]
 
 
 def is_time(check: Check) -> bool:
-    """Whether `kpis.time_in_system` measures it, too: of those who have left, which is less by some thousandths."""
+    """Whether `time_in_system` measures it, too: of those who have left, which is less by some thousandths."""
     return check.quantity == "mean time in system" and check.case != "funnel_bcmp"
 
 
@@ -99,7 +99,7 @@ def estimates(case: str, times: int = 1) -> Iterator[tuple[Check, Estimate]]:
     """Each check of a case with its estimate; arrivals and efforts, whose luck is taken out of it, are checked here."""
     scenario = scenario_of(case)
     checks = [check for check in CHECKS if check.case == case]
-    checks += [replace(c, part="as tables have it", measure=kpis.time_in_system, per="") for c in checks if is_time(c)]
+    checks += [replace(c, part="as tables have it", measure=time_in_system, per="") for c in checks if is_time(c)]
     count = REPLICATIONS.get(case, USUALLY) * times
     sample = Sample.of(checks, scenario, (records_of(scenario, number) for number in range(count)))
     for what, found in sample.luck_estimates().items():

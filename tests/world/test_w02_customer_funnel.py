@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import kpi_tables
 from simfunnel.engines.records import SERVED
 from tests import helpers
 
@@ -29,7 +29,7 @@ def seen(scenario: sf.Scenario) -> Seen:
     profits, people, visits = [], [], []
     for k in range(N):
         records, plan = helpers.run(scenario, k)
-        profits.append(kpis.measure(records, plan, "all", metrics=["profit"]).value.iloc[0])
+        profits.append(kpi_tables.measure(records, plan, "all", metrics=["profit"]).value.iloc[0])
         segment = np.array(plan.attribute_levels[0])[records.prospects.attributes[:, 0].astype(int)]
         people.append(pd.DataFrame({"segment": segment, "value": records.prospects.value}))
         served = records.tasks.outcome == SERVED

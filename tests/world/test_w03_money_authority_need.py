@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import kpi_tables
 from simfunnel.engines.records import Records
 from simfunnel.plan import Plan
 from tests import helpers
@@ -106,7 +106,7 @@ def test_cultivation_turns_an_absent_need_into_a_present_one(triage: list[Run]) 
 
 def an_hour(run: Run) -> float:
     """Wins for an hour of the sellers'."""
-    found = kpis.measure(*run, "all", metrics=["wins", "hours"]).set_index("metric").value
+    found = kpi_tables.measure(*run, "all", metrics=["wins", "hours"]).set_index("metric").value
     return float(found.wins / found.hours)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import kpi_tables
 from tests import helpers
 
 WORLD = Path(__file__).parents[2] / "scenarios" / "world"
@@ -29,7 +29,7 @@ def totals(scenario: sf.Scenario) -> pd.DataFrame:
     for k in range(N):
         records, plan = helpers.run(scenario, k)
         assert helpers.ends(records, plan)["talk"] == 0
-        table = kpis.measure(records, plan, "all", by="source", metrics=["prospects", "wins", "hours", "cost"])
+        table = kpi_tables.measure(records, plan, "all", by="source", metrics=["prospects", "wins", "hours", "cost"])
         parts.append(table.pivot(index="group", columns="metric", values="value").assign(replication=k))
     return pd.concat(parts).reset_index()
 

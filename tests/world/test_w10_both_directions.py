@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import kpi_tables
 from tests import helpers
 
 WORLD = Path(__file__).parents[2] / "scenarios" / "world"
@@ -77,7 +77,7 @@ def test_in_the_long_run_each_place_holds_what_its_flows_keep_up(hold: bool) -> 
 
 def test_holding_on_earns_more_for_a_sellers_hour_than_winning_back() -> None:
     def an_hour(path: Path, k: int) -> float:
-        found = kpis.measure(*helpers.run(sf.load(path), k), "all", metrics=["revenue", "hours"])
+        found = kpi_tables.measure(*helpers.run(sf.load(path), k), "all", metrics=["revenue", "hours"])
         return float(found.value[0] / found.value[1])
 
     gain = helpers.mean_of([an_hour(HOLD, k) - an_hour(BACK, k) for k in range(8)])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import kpi_tables
 from tests import helpers
 
 WORLD = Path(__file__).parents[2] / "scenarios" / "world"
@@ -35,7 +35,8 @@ def seen(scenario: sf.Scenario) -> pd.DataFrame:
         records, plan = helpers.run(scenario, k)
         count = np.bincount(records.moves.prospect[records.moves.goal < plan.n_stages])
         source = np.array(plan.source_names)[records.prospects.source]
-        profit = kpis.measure(records, plan, "all", by="source", metrics=["profit"]).set_index("group").value / 250
+        table = kpi_tables.measure(records, plan, "all", by="source", metrics=["profit"])
+        profit = table.set_index("group").value / 250
         parts.append(pd.DataFrame({"source": source, "payments": count, "profit": profit[source].to_numpy()}))
     return pd.concat(parts)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import views
 from tests import helpers
 
 WORLD = Path(__file__).parents[2] / "scenarios" / "world"
@@ -22,7 +22,7 @@ def figures(scenario: sf.Scenario, n: int = N) -> pd.DataFrame:
     rows = []
     for k in range(n):
         records, plan = helpers.run(scenario, k)
-        view = kpis.view_of(records, plan, "all", "tier")
+        view = views.view_of(records, plan, "all", "tier")
         orders = view.moved(view.ways.goal == plan.place_names.index("customer"))
         found = {"wait": view.metric("wait"), "bookings": view.metric("bookings"), "orders": orders}
         rows.append({f"{tier} {name}": a[t, 0] for name, a in found.items() for t, tier in enumerate(view.groups)})

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import views
 from tests import helpers
 
 WORLD = Path(__file__).parents[2] / "scenarios" / "world"
@@ -31,7 +31,7 @@ def hours_by_outcome(scenario: sf.Scenario) -> pd.DataFrame:
     rows = []
     for k in range(N):
         records, plan = helpers.run(scenario, k)
-        view = kpis.view_of(records, plan, "all", "outcome")
+        view = views.view_of(records, plan, "all", "outcome")
         rows.append(dict(zip(view.groups, view.metric("hours")[:, 0], strict=True)))
     return pd.DataFrame(rows)
 

@@ -15,6 +15,7 @@ import simfunnel as sf
 from simfunnel import kpis
 from simfunnel.crm.exporting import as_export
 from simfunnel.crm.importing import Export, read_export
+from simfunnel.views import view_of
 from tests import helpers
 
 WORLD = Path(__file__).parents[2] / "scenarios" / "world"
@@ -50,7 +51,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Truth]:
 def forecasts(scenario: sf.Scenario, export: Export, day: date, tries: int) -> list[kpis.View]:
     """What may happen from the day after to the end of the quarter."""
     today = sf.from_today(scenario, export.until(day), as_of=day, quarters=1)
-    return [kpis.view_of(*helpers.run(today, k), "all", "member") for k in range(tries)]
+    return [view_of(*helpers.run(today, k), "all", "member") for k in range(tries)]
 
 
 def wins_of(views: list[kpis.View]) -> pd.Series[float]:

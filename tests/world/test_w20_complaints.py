@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
-from simfunnel import kpis
+from simfunnel import kpi_tables
 from simfunnel.expectation import expect
 from tests import helpers
 
@@ -63,7 +63,7 @@ def test_the_backlog_is_a_queue_by_littles_law() -> None:
     assert mean_number == pytest.approx(len(stays) / end * stays.mean())
     assert mean_number > 1
     begun = np.where(np.isnan(tasks.begun), np.where(np.isnan(tasks.left), end, tasks.left), tasks.begun)
-    queue = kpis.queues(records, plan).set_index("team").loc["service", "queue_length"]
+    queue = kpi_tables.queues(records, plan).set_index("team").loc["service", "queue_length"]
     assert queue == pytest.approx(len(stays) / end * (begun - tasks.asked).mean())
 
 
