@@ -71,8 +71,14 @@ def progress(what: str) -> Iterator[Progress]:
 
 
 def metrics_worth_showing(runs: Runs) -> list[str]:
-    """The metrics that say something of this scenario: not those that are zero or undefined throughout."""
+    """The metrics that say something of this scenario: not those that are zero or undefined throughout.
+
+    But that nothing is won or booked, where it could be, is said.
+    """
     worth = _said(runs.kpis[runs.kpis.unit == "all"], FIRST)
+    stages = runs.scenario.spec.stages.values()
+    asked = {"wins": any(stage.is_customer for stage in stages), "bookings": any(stage.books for stage in stages)}
+    worth = [m for m in dict.fromkeys((*FIRST, *kpis.METRICS)) if m in worth or asked.get(m)]
     same = runs.values("revenue", "all").equals(runs.values("bookings", "all"))
     return [m for m in worth if not (m == "revenue" and same)]
 
@@ -154,6 +160,9 @@ def show_teams(runs: Runs) -> None:
         table.add_row(row["team"], *figures, figure(row["queue_length"], "prospects"), share(row["reneged"]))
     out = console()
     out.print(table)
+    for row in means:
+        if row["utilisation"] != row["utilisation"] and row["queue_length"] > 0:
+            out.print(f"Nobody works in {row['team']}, and {figure(row['queue_length'], 'prospects')} wait there.")
     tightest = max(means, key=lambda row: row["utilisation"] if row["utilisation"] == row["utilisation"] else 0.0)
     if tightest["utilisation"] > 0.9:
         busy = share(tightest["utilisation"])

@@ -349,3 +349,13 @@ def test_fit_and_forecast_take_several_files_and_urls(folder, capsys):
     rest = ["--map", "map.yaml", "--as-of", "2024-06-15", "-n", "5", "--json"]
     assert main(["forecast", "model.yaml", "--deals", "sqlite:///crm.db", *rest]) == 0
     assert json.loads(capsys.readouterr().out)["results"] == by_file["results"]
+
+
+def test_that_nothing_is_won_is_said(folder, capsys):
+    """With nobody to sell, no wins and no bookings are the answer, and the empty team is why."""
+    Path("nobody.yaml").write_text(TINY.replace("{size: 2}", "{size: 0}"))
+    assert main(["run", "nobody.yaml", "-n", "2", "-o", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "bookings" in shown
+    assert "wins" in shown
+    assert "Nobody works in sellers" in shown
