@@ -150,8 +150,8 @@ def _decided(groups: Sequence[Floats]) -> float:
 
 def _in_words(spread: Spread) -> str:
     said = (
-        f"{spread.metric}: the 80% interval held {spread.covered:.0%} of {spread.outcomes} outcomes forecast from "
-        f"{spread.dates} dates"
+        f"{spread.metric}: before it is widened or narrowed, the 80% interval held {spread.covered:.0%} of "
+        f"{spread.outcomes} outcomes forecast from {spread.dates} dates"
     )
     if spread.dates < FEWEST_DATES:
         return f"{said}; that is too few dates to say whether intervals are right (at least {FEWEST_DATES})"
