@@ -195,24 +195,30 @@ def test_only_what_was_known_on_the_date_is_used(tmp_path: Path) -> None:
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
-def brought(n: int = 300, seed: int = 1) -> pd.DataFrame:
+def brought(
+    n: int = 300, seed: int = 1, *, won: float = 0.5, won_if_referred: float | None = None, sooner: float = 1.0
+) -> pd.DataFrame:
     """Deals of a year of which every third was brought by an earlier one that was won."""
     rng = np.random.default_rng(seed)
-    born = np.sort(rng.integers(0, 300, n))
+    born = np.sort(rng.integers(0, 310, n))
     took = rng.integers(1, 40, n)
-    won = rng.random(n) < 0.5
+    chance = rng.random(n)
+    is_won = chance < won
     start = pd.Timestamp("2024-01-01")
     by = [""] * n
     for k in range(n):
-        could = [j for j in range(k) if won[j] and born[j] + took[j] <= born[k]]
+        could = [j for j in range(k) if is_won[j] and born[j] + took[j] <= born[k]]
         by[k] = f"D{rng.choice(could)}" if could and k % 3 == 0 else ""
+        if by[k]:
+            took[k] = max(round(took[k] * sooner), 1)
+            is_won[k] = chance[k] < (won if won_if_referred is None else won_if_referred)
     is_open = born + took >= 310
     return pd.DataFrame(
         {
             "id": [f"D{k}" for k in range(n)],
             "created": start + pd.to_timedelta(born, unit="D"),
             "closed": (start + pd.to_timedelta(born + took, unit="D")).where(~is_open),
-            "stage": np.where(is_open, "Talking", np.where(won, "Won", "Lost")),
+            "stage": np.where(is_open, "Talking", np.where(is_won, "Won", "Lost")),
             "referred_by": by,
         }
     )
@@ -280,6 +286,37 @@ def test_a_column_filled_in_with_the_win_is_not_used(tmp_path: Path) -> None:
     assert history.deals["brought_by"].isna().all()
     early = read_crm(tmp_path / "deals.csv", as_of="2024-06-01")
     assert early.deals["brought_by"].isna().all()
+
+
+@pytest.mark.parametrize("n", [800, 3000])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_column_filled_in_mostly_with_the_win_is_not_used(tmp_path: Path, n: int, seed: int) -> None:
+    """Few lost deals and no open ones have it, though it is empty for most won deals too."""
+    deals = brought(n, seed, won=0.4)
+    later = np.random.default_rng(seed).random(n) < 0.85
+    emptied = (deals["stage"] == "Talking") | ((deals["stage"] == "Lost") & later)
+    deals.loc[emptied, "referred_by"] = ""
+    history = history_of(tmp_path, deals)
+    assert "not used" in trouble(history, "only once it has ended").action
+    assert "brought" not in history.attributes
+
+
+@pytest.mark.parametrize("n", [300, 800, 3000])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_referred_deals_may_be_won_more_often_and_sooner(tmp_path: Path, n: int, seed: int) -> None:
+    deals = brought(n, seed, won=0.3, won_if_referred=0.75, sooner=0.25)
+    history = history_of(tmp_path, deals)
+    assert not any("brought" in t.name for t in history.quality.troubles)
+    assert "brought" in history.attributes
+
+
+def test_referrals_that_were_all_won_are_not_used(tmp_path: Path) -> None:
+    """As with any other column: a value that only won deals have gives the outcome away."""
+    deals = brought()
+    told = deals.index[(deals["stage"] == "Won") & (deals["referred_by"] != "")]
+    deals.loc[~deals.index.isin(told[:25]), "referred_by"] = ""
+    history = history_of(tmp_path, deals)
+    assert "not used" in trouble(history, "only once it has ended").action
 
 
 def test_too_few_referrals_are_ordinary_deals(tmp_path: Path) -> None:

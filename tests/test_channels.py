@@ -195,6 +195,7 @@ def test_a_channel_that_is_set_when_a_deal_is_won_is_none(tmp_path: Path) -> Non
     deals.loc[deals["stage"] != "Won", "origin"] = ""
     history = history_of(tmp_path, deals)
     assert history.channel == ""
+    assert any("'origin' is not used: it gives the outcome away" in said for said in history.assumptions)
     assert "new deals" in fit(history).tree["sources"]
 
 
@@ -211,3 +212,58 @@ def test_too_few_deals_are_one_source(tmp_path: Path, n: int) -> None:
     found = fit(history_of(tmp_path, with_channels(n)))
     assert list(found.tree["sources"]) == ["new deals", "open deals"]
     assert load_text(found.to_yaml())
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        ["referrals", "referrals (channel)", "web"],
+        ["referrals (channel)", "referrals", "referrals (channel) (channel)"],
+        ["other channels", "all other channels", "other channels (channel)"],
+        ["open deals", "new deals", "a -> b", "other"],
+    ],
+)
+def test_every_source_has_a_name_of_its_own(tmp_path: Path, levels: list[str]) -> None:
+    deals = with_channels(900)
+    rare = [f"rare {k}" for k in range(4)]
+    chance = [*[0.95 / len(levels)] * len(levels), *[0.05 / 4] * 4]
+    deals["origin"] = np.random.default_rng(1).choice([*levels, *rare], 900, p=chance)
+    found = fit(history_of(tmp_path, deals))
+    sources = found.tree["sources"]
+    assert len(sources) == len(levels) + 2
+    cases = found.tree["attributes"]["origin"]["cases"]
+    set_by = [list(cases[name]) for name in sources if name != "open deals"]
+    assert sorted(level for mine in set_by for level in mine) == sorted([*levels, *rare])
+    assert load_text(found.to_yaml()).warnings == TO_BE_FILLED
+
+
+def test_channels_beyond_the_largest_are_said_to_be_so(tmp_path: Path) -> None:
+    deals = with_channels(3000)
+    deals["origin"] = np.random.default_rng(1).choice([f"Campaign {chr(65 + k)}" for k in range(25)], 3000)
+    said = fit(history_of(tmp_path, deals)).assumptions
+    assert any("20 channels are sources of their own; 5 beyond the 20 largest are pooled" in s for s in said)
+    deals.loc[:19, "origin"] = "once in a while"
+    said = fit(history_of(tmp_path, deals)).assumptions
+    assert any("5 beyond the 20 largest and 1 with fewer than 30 deals are pooled" in s for s in said)
+
+
+@pytest.mark.parametrize("form", ["{}", "ch{}", "2024-03-{:02}", "{}%"])
+@pytest.mark.parametrize("column", ["Lead source", "Campaign"])
+def test_codes_that_read_as_numbers_or_dates_are_channels(tmp_path: Path, form: str, column: str) -> None:
+    deals = with_channels(900, column=column)
+    codes = [form.format(k + (1 if "03" in form else 1001)) for k in range(25)]
+    deals[column] = np.random.default_rng(1).choice(codes, len(deals))
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    history = read_crm(tmp_path / "deals.csv", mapping={"channel": "Campaign"} if column == "Campaign" else None)
+    assert history.channel == column
+    assert len(fit(history).tree["sources"]) > 10
+    assert load_text(fit(history).to_yaml()).warnings == TO_BE_FILLED
+
+
+@pytest.mark.parametrize(("kind", "words"), [("all one", "1 different value"), ("all different", "900 different")])
+def test_a_channel_that_can_not_be_used_is_told_why(tmp_path: Path, kind: str, words: str) -> None:
+    deals = with_channels(900)
+    deals["origin"] = "web" if kind == "all one" else [f"click {k}" for k in range(len(deals))]
+    history = history_of(tmp_path, deals)
+    assert history.channel == ""
+    assert any("the channel 'origin' is not used" in said and words in said for said in history.assumptions)

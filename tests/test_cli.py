@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from rich.cells import cell_len
 
+from simfunnel import __version__
 from simfunnel.cli import main
 from simfunnel.formatting import count
 
@@ -254,6 +255,13 @@ def test_the_module_is_the_command():
     assert done.returncode == 2
     assert "no such file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_package_of_commands_is_the_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "simfunnel.cli", "--version"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)
 
 
 def interruptible():

@@ -11,6 +11,8 @@ import pytest
 
 from simfunnel.crm import History, Trouble, read_crm, read_export
 from simfunnel.errors import InputError
+from simfunnel.fitting import fit
+from simfunnel.scenario import load_text
 
 LOAN = "loan_app/LoanApp.csv.gz"
 
@@ -256,6 +258,24 @@ def test_columns_of_a_log_by_a_map(tmp_path: Path) -> None:
     history = read(tmp_path, log, mapping=said)
     assert history.deals["value"].notna().all()
     assert history.deals["owner"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Talk -> offer", "Talk to offer"), ("stays", "stays (stage)"), ("->", "to"), ("Talk->quote", "Talk to quote")],
+)
+def test_stages_that_a_scenario_can_not_name_are_called_otherwise(tmp_path: Path, old: str, new: str) -> None:
+    rows, rng = [], np.random.default_rng(1)
+    for k in range(200):
+        at = pd.Timestamp("2024-01-01") + pd.Timedelta(hours=24 * k)
+        for act in (old, "Quote", ("Won", "Lost")[k % 2]):
+            rows.append((f"C{k}", act, at))
+            at += pd.Timedelta(minutes=int(rng.exponential(3000)) + 1)
+    log = pd.DataFrame(rows, columns=["case", "activity", "timestamp"]).astype({"timestamp": "str"})
+    history = read(tmp_path, log)
+    assert history.stages == (new, "Quote")
+    assert any(f"'{old}' is called '{new}'" in said for said in history.assumptions)
+    assert load_text(fit(history).to_yaml())
 
 
 def test_silence_is_no_closing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from simfunnel.calendars import public_holidays
-from simfunnel.crm import History
+from simfunnel.crm import History, read_crm
 from simfunnel.errors import InputError
 from simfunnel.fitting import Fitted, fit
 from simfunnel.fitting.arrivals import fit_arrivals
@@ -284,3 +285,14 @@ def _rows(history: History) -> list[dict[str, Any]]:
         }
         for d in history.open_deals().to_dict("records")
     ]
+
+
+def test_cases_as_regular_as_clockwork_are_fitted(tmp_path: Path) -> None:
+    """Nothing is due on most days, so no quarter's end can be held against them."""
+    rows = []
+    for k in range(200):
+        at = pd.Timestamp("2024-01-01 09:00") + pd.Timedelta(days=k)
+        for step, name in enumerate(("Lead", "Offer", "Won" if k % 2 else "Lost")):
+            rows.append((f"C{k}", name, at + pd.Timedelta(hours=30 * step)))
+    pd.DataFrame(rows, columns=["case", "activity", "time"]).to_csv(tmp_path / "log.csv", index=False)
+    assert set(fit(read_crm(tmp_path / "log.csv")).tree["stages"]) == {"Lead", "Offer", "Won"}

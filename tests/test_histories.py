@@ -358,6 +358,69 @@ def test_tasks_beside_deals(tmp_path: Path) -> None:
     assert read_crm(*(tmp_path / f"{k}.csv" for k in range(3)), as_of="2024-01-04").tasks is None
 
 
+@pytest.mark.parametrize(
+    ("columns", "cells", "start", "end"),
+    [
+        ("StartDateTime,EndDateTime", "2024-01-05 10:00,2024-01-05 10:30", "10:00", "10:30"),
+        (
+            "StartDateTime,EndDateTime,CreatedDate",
+            "2024-01-05 10:00,2024-01-05 10:30,2024-01-03 08:00",
+            "10:00",
+            "10:30",
+        ),
+        ("ActivityDateTime,DurationInMinutes,CreatedDate", "2024-01-05 10:00,30,2024-01-03 08:00", "10:00", "10:30"),
+        ("CallDurationInSeconds,CreatedDate", "1800,2024-01-05 10:30", "10:00", "10:30"),
+        ("CallDurationInSeconds,CreatedDate,ActivityDate", "1800,2024-01-05 10:30,2024-01-09", "10:00", "10:30"),
+        (
+            "CallDurationInSeconds,CreatedDate,CompletedDateTime",
+            "600,2024-01-02 10:30,2024-01-05 10:30",
+            "10:20",
+            "10:30",
+        ),
+        ("hs_call_duration,hs_timestamp,hs_createdate", "1800000,2024-01-05 10:00,2024-01-05 11:00", "10:00", "10:30"),
+        ("hs_meeting_start_time,hs_meeting_end_time", "2024-01-05 10:00,2024-01-05 10:30", "10:00", "10:30"),
+        ("ActivityDate,DurationInMinutes", "2024-01-05,30", "00:00", "00:30"),
+    ],
+)
+def test_when_a_task_was_worked_on(tmp_path: Path, columns: str, cells: str, start: str, end: str) -> None:
+    found = read(tmp_path, DEALS, HISTORY, f"WhatId,OwnerId,Type,{columns}\nA,U1,Call,{cells}\n")
+    assert found.tasks is not None
+    assert found.tasks[["start", "end"]].iloc[0].tolist() == [pd.Timestamp(f"2024-01-05 {at}") for at in (start, end)]
+    assert found.tasks["activity"].tolist() == ["Call"]
+    assert read_crm(*(tmp_path / f"{k}.csv" for k in range(3)), as_of="2024-01-04").tasks is None
+
+
+@pytest.mark.parametrize("column", ["CreatedDate", "ActivityDate"])
+def test_the_life_of_a_task_is_no_work(tmp_path: Path, column: str) -> None:
+    tasks = f"WhatId,OwnerId,TaskSubtype,{column},CompletedDateTime\nA,U1,Task,2024-01-05 10:00,2024-01-08 10:00\n"
+    found = read(tmp_path, DEALS, HISTORY, tasks)
+    assert found.tasks is None
+    assert any("1 tell no length (no column has one" in said for said in found.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "activities"),
+    [
+        ("Subject", ["Call {}"], {"task"}),
+        ("Subject", ["Call"], {"Call"}),
+        ("Subject,TaskSubtype", ["About {},Email", "About {},Call"], {"Email", "Call"}),
+        ("Subject,Type", ["About {},", "About {},Meeting"], {"task", "Meeting"}),
+        ("Subject,Type", ["Visit,", "Demo,"], {"Visit", "Demo"}),
+        ("hs_activity_type,Subject", ["Demo,About {}"], {"Demo"}),
+    ],
+)
+def test_subjects_in_free_text_are_no_activities(
+    tmp_path: Path, columns: str, cells: list[str], activities: set[str]
+) -> None:
+    begin = pd.date_range("2024-01-05 08:00", periods=60, freq="h").astype("str")
+    rows = [f"A,U1,{at},{at[:14]}30:00,{cells[k % len(cells)].format(k)}" for k, at in enumerate(begin)]
+    found = read(tmp_path, DEALS, HISTORY, f"WhatId,OwnerId,StartDateTime,EndDateTime,{columns}\n" + "\n".join(rows))
+    assert found.tasks is not None
+    assert set(found.tasks["activity"]) == activities
+    many = any("60 subjects are too many to be kinds of work" in said for said in found.assumptions)
+    assert many == (activities == {"task"})
+
+
 POWERBI = ("Opportunity.csv", "OpportunityHistory.csv", "Account.csv")
 
 

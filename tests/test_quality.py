@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from simfunnel.crm import History, Trouble, read_crm
-from simfunnel.crm.quality import CHECKS, first_watched, leaks, spellings
+from simfunnel.crm.leaks import leaks
+from simfunnel.crm.quality import CHECKS, first_watched, spellings
 
 
 def clean(n: int = 400, seed: int = 1) -> pd.DataFrame:

@@ -65,3 +65,16 @@ def test_the_examples_of_keys_are_of_keys_that_exist():
     parts = {name.removesuffix("Spec").lower(): part for name, part in whole["$defs"].items()} | {"file": whole}
     for part, examples in schema_module._EXAMPLES.items():
         assert set(examples) <= set(parts[part]["properties"]), part
+
+
+def test_without_its_sources_the_schema_lacks_only_words(monkeypatch):
+    def no_source(_):
+        raise OSError("could not get source code")
+
+    whole = schema()
+    schema_module._texts_under_fields.cache_clear()
+    monkeypatch.setattr(schema_module.inspect, "getsource", no_source)
+    bare = schema()
+    schema_module._texts_under_fields.cache_clear()
+    assert bare["properties"].keys() == whole["properties"].keys()
+    assert bare["$defs"].keys() == whole["$defs"].keys()

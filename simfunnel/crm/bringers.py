@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.crm.evidence import Check, Evidence, Found, among
+from simfunnel.crm.leaks import one_sided
 
 BROUGHT_BY = "brought_by"
 ORIGIN = "brought"  # the attribute that says whether another brought a deal
 REFERRED, NOT_REFERRED = "referred", "not referred"  # its levels
 _MOST_UNKNOWN = 0.5  # share of ids beyond which the column must mean something else
 _LATE = 0.2  # points by which open deals' cells are empty more often, if they are filled in as a deal ends
+_SURE, _LIKELY = 4.0, 1.64  # standard errors that leave no doubt, and those that add to what else is seen
+_STILL_OPEN = 0.1  # share of open deals that are older than those they are compared with
 _NEVER_LOST = 0.1  # of the share of won deals that have one: if lost deals have fewer, it is filled in with the win
 _FEWEST = 20
 _ORDINARY = "these deals count as ordinary new ones"
@@ -36,20 +39,60 @@ def with_origin(deals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def filled_late(deals: pd.DataFrame) -> bool:
-    """Whether who brought a deal is filled in only as it ends, so that it tells that it did."""
+    """Whether who brought a deal is often filled in only as it ends, or is won, so that it tells that it did.
+
+    Referred deals may truly be won more often; but then they are found among open deals as among those that ended.
+    """
     if BROUGHT_BY not in deals:
         return False
     known = deals[BROUGHT_BY].notna()
-    share = known.groupby(deals["outcome"]).mean()
-    count = deals["outcome"].value_counts()
-    ended = deals["outcome"] != "open"
-    if count.get("open", 0) >= _FEWEST and ended.sum() >= _FEWEST:
-        here, there = float(share["open"]), float(known[ended].mean())
-        error = (there * (1 - there) * (1 / count["open"] + 1 / int(ended.sum()))) ** 0.5
-        if there - here > max(_LATE, 4 * error):
+    won, lost, ended = deals["outcome"] == "won", deals["outcome"] == "lost", deals["outcome"] != "open"
+    if min(ended.sum(), (~ended).sum()) >= _FEWEST:
+        here, n = _share(known[~ended]), int((~ended).sum())
+        usual, worth, alike = _usual_among_open(deals, known, ended)
+        short = _short(here, n, usual, worth)
+        rarer = here < min(usual, alike) / 2
+        if short > _SURE and (rarer or min(usual, alike) - here > _LATE):
             return True
-    lost, won = float(share.get("lost", 0.0)), float(share.get("won", 0.0))
-    return bool(min(count.get("won", 0), count.get("lost", 0)) >= _FEWEST and won > _LATE and lost < _NEVER_LOST * won)
+        if rarer and short > _LIKELY and _won_alone(known, won, lost, 0.5):
+            return True
+    if _won_alone(known, won, lost, _NEVER_LOST) and _share(known[won]) > _LATE:
+        return True
+    return bool(one_sided(known.map({True: REFERRED, False: NOT_REFERRED})[ended], won[ended]))
+
+
+def _usual_among_open(deals: pd.DataFrame, known: pd.Series[Any], ended: pd.Series[Any]) -> tuple[float, float, float]:
+    """The share of referred deals among those that were open earlier, its number of cases, and a share of like dates.
+
+    It is that of the days that deals were open, until most of those that still are were created: it holds however soon
+    referred deals end. The share of like dates is that of deals that have ended and were created since then.
+    """
+    until = deals.loc[~ended, "created"].quantile(_STILL_OPEN)
+    since = until - (until - deals["created"].min()) / 2
+    closed, created = deals["closed"], deals["created"]
+    days = (closed.where(closed < until, until) - created.where(created > since, since)).dt.total_seconds()
+    days = days.clip(lower=0.0).fillna(0.0) / 86400
+    alike = _share(known[ended & (deals["created"] >= until)])
+    if not days.any():
+        return 0.0, 0.0, alike
+    return float((days * known).sum() / days.sum()), float(days.sum() ** 2 / (days**2).sum()), alike
+
+
+def _won_alone(known: pd.Series[Any], won: pd.Series[Any], lost: pd.Series[Any], most: float) -> bool:
+    """Whether lost deals surely have a bringer less often than won ones: less than `most` of their share."""
+    n = int(lost.sum()), int(won.sum())
+    some, many = _share(known[lost]), _share(known[won])
+    return min(n) >= _FEWEST and some < most * many and _short(some, n[0], many, n[1]) > _SURE
+
+
+def _short(share: float, n: float, usual: float, of: float) -> float:
+    """By how many standard errors a share falls short of another."""
+    error = (usual * (1 - usual) * (1 / max(n, 1) + 1 / max(of, 1))) ** 0.5
+    return float((usual - share) / max(error, 1e-9))
+
+
+def _share(known: pd.Series[Any]) -> float:
+    return float(known.mean()) if len(known) else 0.0
 
 
 def bringers_filled_late(evidence: Evidence) -> Found:
@@ -57,8 +100,12 @@ def bringers_filled_late(evidence: Evidence) -> Found:
     if not filled_late(evidence.deals):
         return None
     rows = evidence.deals[BROUGHT_BY].notna()
-    bias = "it is set when a deal ends, so a forecast may not look at it; referrals count as ordinary new deals"
-    trouble = among(evidence, rows, "who brought a deal is told only once it has ended", "not used", bias, BROUGHT_BY)
+    bias = (
+        "it is set when a deal ends or is won, so a forecast may not look at it; referrals count as ordinary new deals"
+    )
+    trouble = among(
+        evidence, rows, "who brought a deal is often told only once it has ended", "not used", bias, BROUGHT_BY
+    )
     return trouble, evidence.changed(**{BROUGHT_BY: np.nan})
 
 

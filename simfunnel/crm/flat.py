@@ -18,10 +18,10 @@ from simfunnel.crm.bringers import BROUGHT_BY, filled_late, ids_of
 from simfunnel.crm.currencies import in_one_currency
 from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.history import OPEN_STAGE, OWN, Draft, usable_name
+from simfunnel.crm.leaks import leaks
 from simfunnel.crm.lookups import joined, people_names, stage_names
 from simfunnel.crm.maps import Map
 from simfunnel.crm.names import ALIASES, FORECAST_CATEGORIES, REQUIRED, normal, outcome_named, truth
-from simfunnel.crm.quality import leaks
 from simfunnel.crm.roles import HISTORIES, Parts, columns_of, entered_stage
 from simfunnel.crm.sources import Table
 from simfunnel.crm.tables import Dates, day_comes_first, read_dates

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -128,6 +129,7 @@ def usable_name(stage: str) -> bool:
 
 def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond: pd.DataFrame) -> History:
     """The history of a draft after every check. Raises InputError where no deal is left."""
+    draft, renamed = _with_usable_stages(draft)
     visits = draft.visits
     stages = () if visits is None else stage_order(visits, draft.order)
     evidence = Evidence(
@@ -150,6 +152,8 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         raise InputError([Fault(found, file=name)])
     channel = draft.channel if draft.channel in mended.others else ""
     attributes, deals, words = _attributes(deals, mended.others, channel)
+    if draft.channel != channel:
+        words.append(f"the channel '{draft.channel}' is not used: it gives the outcome away")
     stage = _open_stage(deals, stages)
     if visits is None:
         mine, stages = one_visit_each(deals, stage), (stage,)
@@ -164,7 +168,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         attributes=attributes,
         as_of=day,
         observed_from=deals["created"].min().date() if draft.complete else first_watched(deals, day),
-        assumptions=tuple(dict.fromkeys((*said, *words))),
+        assumptions=tuple(dict.fromkeys((*said, *renamed, *words))),
         quality=QualityReport(troubles, quality.deals),
         name=name,
         open_stage=stage,
@@ -175,6 +179,30 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         currency=draft.currency,
         channel=channel if channel in attributes else "",
     )
+
+
+def _with_usable_stages(draft: Draft) -> tuple[Draft, list[str]]:
+    """The draft with other names for stages that a scenario can't call as the file does, and words on them."""
+    if draft.visits is None:
+        return draft, []
+    stages = dict.fromkeys([*draft.order, *draft.visits["stage"].dropna().unique()])
+    names: dict[str, str] = {}
+    for stage in stages:
+        if stage == STAYS or "->" in stage:
+            name = re.sub(r"\s*->\s*", " to ", stage).strip() if "->" in stage else f"{stage} (stage)"
+            while name in {*stages, *names.values()}:
+                name = f"{name} (stage)"
+            names[stage] = name
+    if not names:
+        return draft, []
+    deals, visits, tasks = draft.deals, draft.visits, draft.tasks
+    deals = deals.assign(stage=deals["stage"].replace(names))
+    visits = visits.assign(**{part: visits[part].replace(names) for part in ("stage", "next")})
+    tasks = tasks if tasks is None else tasks.assign(activity=tasks["activity"].replace(names))
+    order = tuple(names.get(stage, stage) for stage in draft.order)
+    shown = ", ".join(f"'{stage}' is called '{name}'" for stage, name in names.items())
+    said = [f"a scenario can't name these stages as the file does: {shown}"]
+    return replace(draft, deals=deals, visits=visits, tasks=tasks, order=order), said
 
 
 def _none_yet() -> pd.DataFrame:
@@ -211,7 +239,7 @@ def _attributes(
             continue
         kinds = column.dropna().drop_duplicates()
         a_number = levels > 12 and read_numbers(kinds)[0].notna().all()
-        if not a_number and not read_dates(kinds).values.notna().all():
+        if name == channel or (not a_number and not read_dates(kinds).values.notna().all()):
             chosen.append(name)
     if channel in chosen[MOST_ATTRIBUTES:]:
         chosen.insert(MOST_ATTRIBUTES - 1, chosen.pop(chosen.index(channel)))
@@ -221,6 +249,11 @@ def _attributes(
     deals, more = with_origin(deals)
     chosen += more
     said = [f"attributes of a deal: {', '.join(chosen)}"] if chosen else []
+    if channel and channel not in chosen:
+        n = deals[channel].nunique()
+        why = f"it has {n:,} different value{'s' * (n > 1)} in {len(deals):,} deals"
+        why = "such a column says how things stand today" if normal(channel) in NEVER_ATTRIBUTES else why
+        said.append(f"the channel '{channel}' is not used: {why}")
     if left:
         said.append(f"columns not used, beyond {MOST_ATTRIBUTES} attributes: {', '.join(left)}")
     return tuple(chosen), deals, said

@@ -120,10 +120,22 @@ CHANGES: dict[str, tuple[str, ...]] = {
 # What a member did for a deal.
 TASKS: dict[str, tuple[str, ...]] = {
     "id": ("whatid", "opportunityid", "dealid", "relatedtoid", "relatedto"),
-    "activity": ("tasksubtype", "activitytype", "tasktype", "subject", "type"),
-    "member": ("ownerid", "ownername", "owner", "assignedto", "userid", "hubspotownerid"),
-    "start": ("starttime", "startdatetime", "startedat", "start", "activitydate", "createddate"),
-    "end": ("endtime", "enddatetime", "endedat", "end", "completeddatetime"),
+    "activity": (
+        "tasksubtype", "activitytype", "hsactivitytype", "propertyhsactivitytype", "engagementtype",
+        "hsengagementtype", "propertyhsengagementtype", "tasktype", "type", "eventsubtype",
+    ),
+    "subject": ("subject",),  # free text, unless there are few of them
+    "member": (
+        "ownerid", "ownername", "owner", "assignedto", "userid", "hubspotownerid", "propertyhubspotownerid",
+    ),
+    "start": (
+        "starttime", "startdatetime", "startedat", "start", "hsmeetingstarttime", "propertyhsmeetingstarttime",
+        "activitydatetime", "hstimestamp", "propertyhstimestamp",
+    ),
+    "end": ("endtime", "enddatetime", "endedat", "end", "hsmeetingendtime", "propertyhsmeetingendtime"),
+    # A to-do's life is no work: these are used where a length is told besides.
+    "noted": ("completeddatetime", "createddate", "hscreatedate", "propertyhscreatedate", "activitydate"),
+    "milliseconds": ("hscallduration", "propertyhscallduration"),
     "seconds": ("calldurationinseconds", "durationseconds", "durationinseconds"),
     "minutes": ("durationinminutes", "durationminutes", "minutes"),
     "deleted": ("isdeleted", "deleted", "fivetrandeleted"),

@@ -22,7 +22,7 @@ Parts = Mapping[str, Sequence[Table]]
 _SAVES = {**CHANGES, "id": ("opportunityid", "dealid"), "stage": ALIASES["stage"]}
 _ENTRIES = {**CHANGES, "stage": (*ALIASES["stage"], "value", "newvalue")}
 _SNAPSHOTS = {**ALIASES, "snapshot": CHANGES["snapshot"]}
-_WORK = {**TASKS, "told": ("whatid", "subject", "tasksubtype", "activitytype", "tasktype")}
+_WORK = {**TASKS, "told": ("whatid", *TASKS["subject"], *(name for name in TASKS["activity"] if name != "type"))}
 _ENDED = "closed|stage|outcome|is_won|is_closed|is_lost|won_on|lost_on"
 
 
@@ -56,7 +56,7 @@ ROLES: tuple[Role, ...] = (
     Role("stage history", {**_SAVES, **_SHOWN}, ("id", "row", "stage", "saved"), ("its name",)),
     Role("snapshots", _SNAPSHOTS, ("id", "snapshot", "stage|outcome|closed|is_won|is_closed")),
     Role("stages", {**STAGES, **_DEAL, **_SHOWN}, ("id", "label", "is_won|is_closed|order"), ("its value", "its deal")),
-    Role("tasks", {**_WORK, **_DEAL}, ("id", "told", "start|end"), ("its stage", "its closed")),
+    Role("tasks", {**_WORK, **_DEAL}, ("id", "told", "start|end|noted"), ("its stage", "its closed")),
     Role("deals", ALIASES, ("created", _ENDED)),
     Role("wins", ALIASES, ("id", "won_on"), ("created",)),
     Role("leads", ALIASES, ("id", "created"), ("closed", "stage")),

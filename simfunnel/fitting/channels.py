@@ -13,6 +13,7 @@ factor has the variance that is left to that of the total.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,7 +71,7 @@ def fit_channels(history: History, arrivals: Arrivals, brought: Floats | None = 
     small = [str(name) for name in counts.index if str(name) not in large]
     if not large or len(large) + bool(small) < 2 or arrivals.rate.low <= 0:
         return None
-    pool = POOLED if POOLED not in large else f"all {POOLED}"
+    pool = unlike(POOLED, large)
     names = [*large, *([pool] if small else [])]
     which = fresh[history.channel].map({name: k for k, name in enumerate(large)}).fillna(len(large)).astype(int)
     days = (fresh["created"].dt.normalize() - pd.Timestamp(history.observed_from)).dt.days
@@ -86,12 +87,27 @@ def fit_channels(history: History, arrivals: Arrivals, brought: Floats | None = 
         rate = Estimate(rates[k], low, high, "its share of all new deals, with the doubt of its own", int(totals[k]))
         levels = {level: int(counts[level]) for level in (small if k == len(large) else [name])}
         found[name] = Channel(rate, weekday[k], levels)
-    return Channels(history.channel, found, common, (_in_words(history.channel, large, small, shares, own),))
+    return Channels(history.channel, found, common, (_in_words(history.channel, large, counts, shares, own),))
 
 
-def _in_words(attribute: str, large: list[str], small: list[str], shares: _Shares, own: bool) -> str:
+def unlike(name: str, others: Collection[str]) -> str:
+    """The name, with ` (channel)` appended until none of the others is called so.
+
+    >>> unlike("web", ["fair"]), unlike("web", ["web", "web (channel)"])
+    ('web', 'web (channel) (channel)')
+    """
+    while name in others:
+        name = f"{name} (channel)"
+    return name
+
+
+def _in_words(attribute: str, large: list[str], counts: pd.Series[int], shares: _Shares, own: bool) -> str:
     """What was found."""
-    pooled = f"; {len(small)} with fewer than {FEWEST} deals are pooled" if small else ""
+    left = counts.drop(large)
+    few = int((left < FEWEST).sum())
+    beyond = f"{len(left) - few} beyond the {MOST} largest" if len(left) > few else ""
+    why = [beyond, f"{few} with fewer than {FEWEST} deals" if few else ""]
+    pooled = f"; {' and '.join(filter(None, why))} are pooled" if len(left) else ""
     half = shares.half_life
     recent = "" if math.isinf(half) else f"; weeks count half after {half:.0f}, which forecast later shares better"
     week = "; their weekdays differ" if own else ""
@@ -221,4 +237,4 @@ def _against_whole(daily: Floats, day: np.ndarray) -> Floats:
     return factors
 
 
-__all__ = ["FEWEST", "POOLED", "Channel", "Channels", "fit_channels"]
+__all__ = ["FEWEST", "POOLED", "Channel", "Channels", "fit_channels", "unlike"]

@@ -23,7 +23,7 @@ from simfunnel.crm.importing import History
 from simfunnel.fitting import writing
 from simfunnel.fitting.arrivals import Arrivals
 from simfunnel.fitting.bringing import Bringing, dated
-from simfunnel.fitting.channels import POOLED, Channels
+from simfunnel.fitting.channels import POOLED, Channels, unlike
 from simfunnel.fitting.figures import Estimate, Row, as_row, sensible
 from simfunnel.fitting.writing import NEW, OPEN, Effect, goal_name
 
@@ -45,7 +45,11 @@ class Coming:
     def names(self) -> dict[str, str]:
         """Each channel -> its source's name, which no other source has."""
         found = self.channels.sources if self.channels else {}
-        return {name: f"{name} (channel)" if name in _TAKEN - {POOLED} or "->" in name else name for name in found}
+        names = {name: name for name in found if name not in _TAKEN - {POOLED} and "->" not in name}
+        for name in found:
+            if name not in names:
+                names[name] = unlike(f"{name} (channel)", {*_TAKEN, *names.values()})
+        return {name: names[name] for name in found}
 
     @property
     def everyone(self) -> Arrivals:

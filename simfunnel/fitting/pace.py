@@ -283,7 +283,8 @@ def _quarter_window(counts: Counts, so_far: tuple[DayEffect, ...], days: Days, p
             here, other = (quarter == q) & inside, (quarter == q) & ~inside
             seen, expected = due.on(here)
             other_seen, other_due = due.on(other)
-            if here.sum() == abs(window) and other.sum() >= _NEAR and other_seen >= 10 and expected > 3:
+            whole = here.sum() == abs(window) and other.sum() >= _NEAR
+            if whole and other_seen >= 10 and other_due > 0 and expected > 3:
                 pairs.append((seen, expected * other_seen / other_due))
         gain, found = _held_out(np.array(pairs), counts.burst)
         if found is not None and gain > best_gain:

@@ -175,10 +175,13 @@ def _told(name: str) -> dict[str, str]:
 
 @cache
 def _texts_under_fields(module: ModuleType) -> dict[str, dict[str, str]]:
-    """Class -> field -> the text that stands under it in a module of scenario parts; nothing for other modules."""
+    """Class -> field -> the text under it in a module of scenario parts; nothing for others, or without sources."""
     if module not in (spec, fields):
         return {}
-    tree = ast.parse(inspect.getsource(module))
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except OSError:  # installed without its sources
+        return {}
     return {
         node.name: {
             field.target.id: inspect.cleandoc(text.value.value)
