@@ -9,7 +9,7 @@ from simfunnel import units
 from simfunnel.calendars import ALWAYS, DAYS, Calendar
 from simfunnel.distributions import Distribution
 from simfunnel.expectation import Expectation, expect, explosion
-from simfunnel.formatting import money
+from simfunnel.formatting import counted, money
 from simfunnel.plan import Uncertainty
 from simfunnel.scenario.conditions import STOCK, member_names, read_per
 from simfunnel.scenario.fields import STAYS, Drawn, Money
@@ -163,7 +163,7 @@ def _way(source: SourceSpec, count: float, weeks: float, visits: float) -> str:
     if source.at is not None:
         return f"a list of {source.size:,} on {source.at}"
     if source.deals is not None:
-        return f"{len(source.deals):,} deals already open"
+        return f"{counted(len(source.deals), 'deal')} already open"
     return f"those whom others bring, or further deals, about {count:,.0f} in all"
 
 

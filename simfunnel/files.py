@@ -52,6 +52,30 @@ def put_text(text: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def check_file(path: Path | str) -> None:
+    """Find out before the work whether a file can be written there; nothing is left behind.
+
+    Raises:
+        InputError: where `path` is a folder, or would lie in a file.
+        RunError: where the disk refuses.
+    """
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    above = next(folder for folder in target.parents if folder.exists())
+    if not above.is_dir():
+        raise InputError(f"{path}: {above} is a file, not a folder")
+    try_out(above, path)
+
+
+def try_out(above: Path, place: Path | str) -> None:
+    """Raise RunError where nothing can be made in the folder `above`, as must be done to write `place`."""
+    trial = above / f".simfunnel-{secrets.token_hex(6)}.part"
+    with disk(place):
+        trial.mkdir()
+        trial.rmdir()
+
+
 @contextmanager
 def disk(place: Path | str) -> Iterator[None]:
     """What the disk refuses, as one sentence for the user."""

@@ -14,6 +14,7 @@ from simfunnel.calendars import quarter_of
 from simfunnel.corrections import Correction, by_record
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
+from simfunnel.formatting import counted
 from simfunnel.parts import (
     SUMS,
     added_up,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from simfunnel.fitting.fit import Fitted
 
 OPEN_DEALS = "open deals"
+_LONG_SILENT = 35  # days without anything that happens, after which an export is taken to be old
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def forecast(
     history = deals if isinstance(deals, History) else None
     scenario = _model(scenario)
     day = _as_of(scenario, history, as_of)
-    notes: list[str] = []
+    notes = _data_end_early(history) if history else []
     ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
     if by is not None:
         check_grouping(ready, by)
@@ -189,12 +191,28 @@ def _correction(runs: Runs, history: History | None, record: Track | None, seed:
     return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed)
 
 
+def _data_end_early(history: History) -> list[str]:
+    """What to note where the last thing that the history tells of lies long before its date."""
+    last = history.deals[["created", "closed"]].max().max()
+    moves = history.visits["entered"].max()
+    known = (last if moves is None or moves != moves else max(last, moves)).date()
+    gap = (history.as_of - known).days
+    if gap <= _LONG_SILENT:
+        return []
+    return [
+        f"the data end on {known}, {gap:,} days before {history.as_of}: nothing is taken to have happened since, so "
+        "deals may be closed or missing that this forecast takes as open or not yet created; export again, or say "
+        f"--as-of {known}"
+    ]
+
+
 def _without_value(won: pd.DataFrame | None, scenario: Scenario) -> list[str]:
     """What to note of deals won in this quarter whose value is not known."""
     unknown = 0 if won is None else int(since(won, scenario.spec, "quarter")["unvalued"].sum())
     if not unknown:
         return []
-    return [f"{unknown:,} deals won this quarter have no value and count as 0 in what is already won"]
+    have = "has no value and counts" if unknown == 1 else "have no value and count"
+    return [f"{counted(unknown, 'deal')} won this quarter {have} as 0 in what is already won"]
 
 
 def from_today(

@@ -38,6 +38,15 @@ def count(x: float) -> str:
     return f"{x:,.0f}" if abs(x) >= 20 or x == int(x) else f"{x:,.1f}"
 
 
+def counted(number: int, thing: str, things: str = "") -> str:
+    """So many of a thing, in the singular where it is one; the plural is `things`, or ends in s.
+
+    >>> counted(1, "deal"), counted(1200, "deal"), counted(0, "category", "categories")
+    ('1 deal', '1,200 deals', '0 categories')
+    """
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def hours(x: float) -> str:
     """A time given in hours; it stays in hours, so that a column can be compared."""
     if math.isnan(x):

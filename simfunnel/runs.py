@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.errors import InputError, RunError, not_among
-from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, write_file
+from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, try_out, write_file
 from simfunnel.results import QUANTILES, Runs, summarise
 
 if TYPE_CHECKING:
@@ -241,7 +241,12 @@ def replacing(folder: Path | str) -> Iterator[Path]:
 
 
 def check_folder(folder: Path | str) -> Path:
-    """Where a run folder is to be, resolved. Raises InputError where it may not be put there."""
+    """Where a run folder is to be, resolved.
+
+    Raises:
+        InputError: where it may not be put there.
+        RunError: where the disk refuses to have anything put there.
+    """
     try:
         target = Path(folder).resolve()
         here = Path.cwd()
@@ -259,6 +264,7 @@ def check_folder(folder: Path | str) -> Path:
         raise RunError(f"{folder} can't be looked at: {reason(error)}") from None
     except ValueError as error:  # a zero byte in the name
         raise InputError(f"{str(folder)!r} is no name of a folder: {error}") from None
+    try_out(Path(above), folder)
     return target
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simfunnel.errors import InputError
-from simfunnel.files import manifest_of, write_file
+from simfunnel.files import check_file, manifest_of, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,13 +49,14 @@ class Sheet:
 
 
 def check_book(path: Path | str) -> None:
-    """Raise InputError where a workbook can't be written there, before the work is done."""
+    """Raise InputError, or RunError where the disk refuses, if a workbook can't be written there; before the work."""
     if Path(path).suffix.lower() != ".xlsx":
         raise InputError(f"{path}: name an Excel file that ends in .xlsx")
     try:
         import openpyxl  # noqa: F401 (whether it is there)
     except ImportError:
         raise InputError("an Excel file needs openpyxl: pip install 'simfunnel[excel]'") from None
+    check_file(path)
 
 
 def write_book(sheets: Sequence[Sheet], path: Path | str, currency: str = "") -> Path:

@@ -193,6 +193,84 @@ def test_a_forecast_by_month_and_size_also_goes_to_excel(folder, capsys):
     assert sum(changes) == pytest.approx(ends["after"] - ends["before"])
 
 
+def test_faults_of_a_forecasts_options_are_told_together_before_any_work(folder, capsys):
+    asked = [
+        "-n",
+        "0",
+        "--quarters",
+        "0",
+        "--target",
+        "lots",
+        "--confidence",
+        "120%",
+        "--past",
+        "-1",
+        "--as-of",
+        "soon",
+    ]
+    assert main(["forecast", "tiny.yaml", "--deals", "none.csv", *asked]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in said if line.startswith("--")] == [
+        "--replications", "--quarters", "--target", "--confidence", "--past", "--as-of",
+    ]  # fmt: skip
+    assert "--replications: must be 1 to 1,000,000, not 0" in said
+    assert len(said) == 6
+    bridge = ["bridge", "tiny.yaml", "--deals", "none.csv", "--from", "2026-11-03", "-n", "0", "--target", "-5"]
+    assert main(bridge) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["--replications", "--target"]
+
+
+@pytest.mark.parametrize("target", ["0", "-5"])
+def test_a_target_of_nothing_is_refused(folder, capsys, target):
+    assert main(["forecast", "tiny.yaml", "-n", "2", f"--target={target}"]) == 2
+    assert f"--target: must be above 0, not {target}" in capsys.readouterr().err
+    Path("aim.yaml").write_text(f"extends: tiny.yaml\noverride: {{target: {target}}}\n")
+    assert main(["check", "aim.yaml"]) == 2
+    assert "target: bookings wanted in a quarter must be above 0" in capsys.readouterr().err
+
+
+def test_a_forecast_long_after_the_data_end_says_so(folder, capsys):
+    rows = ["id,created,closed,stage,amount", "a,2026-09-01,,open,1000", "b,2026-09-02,2026-09-20,won,900"]
+    Path("deals.csv").write_text("\n".join(rows))
+    asked = ["forecast", "tiny.yaml", "--deals", "deals.csv", "-n", "2", "--past", "0", "--json"]
+    assert main([*asked, "--as-of", "2026-10-10"]) == 0
+    assert not any("the data end" in note for note in json.loads(capsys.readouterr().out)["notes"])
+    assert main([*asked, "--as-of", "2028-01-01"]) == 0
+    (note,) = [note for note in json.loads(capsys.readouterr().out)["notes"] if "the data end" in note]
+    assert note.startswith("the data end on 2026-09-20, 468 days before 2028-01-01")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["forecast", "tiny.yaml", "--deals", "none.csv", "-o", "there/out"],
+        ["forecast", "tiny.yaml", "--deals", "none.csv", "--excel", "there/out.xlsx"],
+        ["bridge", "tiny.yaml", "--deals", "none.csv", "--from", "2026-11-03", "-o", "there/out"],
+        ["compare", "tiny.yaml", "more.yaml", "--deals", "none.csv", "-o", "there/out"],
+        ["fit", "none.csv", "-o", "there/out.yaml"],
+        ["run", "tiny.yaml", "-n", "1", "--log", "there/log.csv"],
+        ["run", "tiny.yaml", "-n", "1", "-o", "there/out"],
+    ],
+    ids=lambda command: f"{command[0]} {command[-2]}",
+)
+def test_what_cannot_be_written_is_found_before_the_work(folder, capsys, monkeypatch, command):
+    Path("there").mkdir()
+    make = Path.mkdir
+
+    def refused(self, *arguments, **options):
+        if self.parent.name == "there":
+            raise PermissionError(13, "Permission denied", str(self))
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert main(command) == 1
+    place = command[-1]
+    assert f"{place} can't be written: permission denied; nothing was changed" in capsys.readouterr().err
+    assert not list(Path("there").iterdir())
+    assert not Path("runs").exists()
+
+
 def test_init_overwrites_nothing(folder, capsys):
     assert main(["init", "mine"]) == 0
     before = Path("mine/deals.csv").read_bytes()
@@ -212,7 +290,7 @@ def test_init_overwrites_nothing(folder, capsys):
         (["compare", "tiny.yaml", "gone.yaml"], "no such file"),
         (["compare", "tiny.yaml", "more.yaml", "--precision", "two"], "--precision: 'two' is no chance"),
         (["forecast", "tiny.yaml", "--target", "lots"], "--target: 'lots' is no amount"),
-        (["forecast", "tiny.yaml", "--quarters", "0"], "quarters must be"),
+        (["forecast", "tiny.yaml", "--quarters", "0"], "--quarters: must be"),
         (["forecast", "tiny.yaml", "--by", "sise"], "--by: 'sise' is no grouping of a forecast"),
         (["forecast", "tiny.yaml", "--confidence", "two"], "--confidence: 'two' is no chance"),
         (["forecast", "tiny.yaml", "--excel", "f.csv"], "name an Excel file that ends in .xlsx"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import NormalDist
@@ -213,6 +214,16 @@ def test_a_handful_of_deals_gives_a_wide_scenario_that_loads(tmp_path: Path, n: 
     assert isinstance(won, Uncertain)
     assert won.high - won.low > 0.35
     assert any("weak prior" in said or "no deal has closed" in said for said in found.assumptions)
+
+
+def test_one_of_a_kind_is_told_in_the_singular(tmp_path: Path) -> None:
+    rows = "id,created,closed,stage,amount,owner\na,2026-01-05,2026-02-01,won,100,Ann\n"
+    (tmp_path / "deals.csv").write_text(rows)
+    model = fit(read_crm(tmp_path / "deals.csv"))
+    said = " ".join([model.to_yaml(), *model.assumptions, *model.table["how"]])
+    assert "1 deal (1 won, 0 lost, 0 open)" in said
+    assert "so that 1 seller is 35% busy" in said
+    assert re.findall(r"\b1 (?:deals|sellers|groups|periods|stages|visits)\b", said) == []
 
 
 def test_no_deal_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -347,7 +349,7 @@ def test_no_dates(text: str) -> None:
         (["03/04/2024"], False, "could be day or month first; taken as month first"),
         (["3.4.2024"], True, "could be day or month first; taken as day first"),
         (["2024-03-04", "2024/03/04"], False, ""),
-        (["31/12/2024", "30/12/2024", "12/31/2024"], True, "1 dates fit only the other order"),
+        (["31/12/2024", "30/12/2024", "12/31/2024"], True, "1 date fits only the other order"),
     ],
 )
 def test_order_of_day_and_month(texts: list[str], day_first: bool, said: str) -> None:
@@ -377,6 +379,19 @@ def test_numbers(texts: list[str], numbers: list[float]) -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+def _zip(name: str) -> bytes:
+    """An archive of one file."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(name, "")
+    return made.getvalue()
+
+
+RAGGED = (
+    "deals.csv:4: has 7 cells where the lines before have 6; a cell with a comma in it must stand in quotation marks"
+)
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
@@ -389,7 +404,20 @@ def test_numbers(texts: list[str], numbers: list[float]) -> None:
         ),
         ((HEADER + "1,2024-01-01,,Open,,A\n").encode("utf-16"), "UTF-16"),
         (b"PK\x03\x04rest of a workbook", "Excel workbook"),
+        (_zip("xl/workbook.xml"), "is an Excel workbook, not a CSV file: name it .xlsx"),
+        (_zip("word/document.xml"), "is an office document, not a CSV file"),
+        (_zip("deals.csv"), "is a ZIP archive, not a CSV file: unpack it and name the file inside (deals.csv)"),
+        (b"\x89PNG\r\n\x1a\n rest", "deals.csv: is a PNG picture, not a CSV file"),
+        (b"%PDF-1.7 rest", "is a PDF document, not a CSV file"),
+        (b"\xff\xd8\xff\xe0 rest", "is a JPEG picture, not a CSV file"),
+        (b"\xd0\xcf\x11\xe0 rest", "is an old Excel workbook (.xls)"),
+        (b"SQLite format 3\x00", "deals.csv#TABLE"),
         (b"PAR1 rest", "Parquet"),
+        (HEADER.encode() + b"1,2024-01-01,,Open,,A\n" * 2 + b"2,2024-01-01,,Open,1,250,Ann\n", RAGGED),
+        (
+            HEADER.encode() + b'1,2024-01-01,,Open,,A\n2,"2024-01-01,,Open,,A\n',
+            "opens in row 3 (the header is row 1) is never closed",
+        ),
         (b"id,created\x00,closed\n", "binary"),
         (HEADER.encode() + b"1,soon,,Open,,A\n", "no date in column 'created' can be read (such as 'soon')"),
     ],

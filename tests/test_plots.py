@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -482,3 +483,29 @@ def test_running_loads_no_library_of_pictures() -> None:
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_letters_that_no_font_has_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "_fonts", lambda: ["DejaVu Sans"])
+    monkeypatch.setattr(style, "_missing", set())
+    monkeypatch.setattr(style, "_told", set())
+    with style.drawing():
+        figure, _ = style.canvas("Pipeline", "all fonts have this")
+    style.save(figure, tmp_path / "latin")
+    assert style.boxes_in_words() == []
+    with style.drawing():
+        figure, _ = style.canvas("\u9500\u552e \uc601", "a note")
+    png, svg = style.save(figure, tmp_path / "other")
+    assert png.stat().st_size > 1000
+    assert "\u9500\u552e" in svg.read_text(encoding="utf-8")
+    chinese, korean = style.boxes_in_words()
+    assert "2 Chinese or Japanese characters, such as '\u552e'" in chinese
+    assert "Noto Sans CJK would show them" in chinese
+    assert "1 Korean character, such as '\uc601'" in korean
+    style.save(figure, tmp_path / "again")
+    assert style.boxes_in_words() == []
+
+
+def test_other_warnings_while_saving_are_passed_on() -> None:
+    with pytest.warns(UserWarning, match="another matter"), style._noting_missing():
+        warnings.warn("another matter", UserWarning, stacklevel=1)

@@ -12,6 +12,7 @@ import pytest
 from simfunnel.crm import History, Trouble, read_crm
 from simfunnel.crm.leaks import leaks
 from simfunnel.crm.quality import CHECKS, first_watched, spellings
+from simfunnel.errors import InputError
 
 
 def clean(n: int = 400, seed: int = 1) -> pd.DataFrame:
@@ -82,6 +83,78 @@ def test_creation_dates_that_are_missing_or_no_dates(tmp_path: Path) -> None:
     assert found.count == 4
     assert "3 can't be read, such as 'soon'" in found.name
     assert len(history.deals) == 396
+
+
+def test_creation_dates_that_are_no_dates_are_told_of_an_earlier_day_too(tmp_path: Path) -> None:
+    deals = clean()
+    deals.loc[::3, "created"] = "TBD soon"
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    history = read_crm(tmp_path / "deals.csv", as_of="2024-07-31")
+    found = trouble(history, "no creation date; 134 can't be read, such as 'TBD soon'")
+    assert (found.count, found.share, found.of) == (134, 134 / 400, "all deals in the file")
+    assert found.examples == ("D0", "D3", "D6")
+    assert history.quality.to_text().splitlines()[1].endswith("for example D0, D3, D6")
+    changes = pd.DataFrame({"deal_id": ["D1", "D2"], "changed_at": ["2024-12-01"] * 2, "stage": ["Talking", "Talking"]})
+    changes.to_csv(tmp_path / "stages.csv", index=False)
+    both = read_crm(tmp_path / "deals.csv", tmp_path / "stages.csv", as_of="2024-07-31")
+    assert trouble(both, "no creation date").count == 134
+
+
+def _mixed(share: float) -> pd.DataFrame:
+    """The clean file with American dates, but for a share of rows with European ones."""
+    deals = clean()
+    odd = np.random.default_rng(2).random(len(deals)) < share
+    for name in ("created", "closed"):
+        days = pd.to_datetime(deals[name])
+        deals[name] = days.dt.strftime("%m/%d/%Y").where(~odd, days.dt.strftime("%d/%m/%Y"))
+    return deals
+
+
+@pytest.mark.parametrize("as_of", [None, "2024-10-31"])
+def test_dates_in_two_orders_are_a_trouble_with_what_it_biases(tmp_path: Path, as_of: str | None) -> None:
+    deals = _mixed(0.4)
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    found = trouble(read_crm(tmp_path / "deals.csv", as_of=as_of), "dates in two orders: read month first")
+    closed = deals.loc[deals["stage"] != "Talking", "closed"]
+    days = pd.concat([deals["created"], closed])
+    if as_of is None:  # the last day is told by dates some of which are misread, so one may lie beyond it
+        assert 0 <= int((days.str[:2].astype("int64") > 12).sum()) - found.count <= 2
+    assert found.count > 50
+    assert "may be read as another day" in found.bias
+    assert "don't trust a fit or a forecast" in found.bias
+
+
+def test_few_dates_in_the_other_order_are_told_more_calmly(tmp_path: Path) -> None:
+    found = trouble(read(tmp_path, _mixed(0.01)), "fit only day first")
+    assert 0 < found.count < 20
+    assert "don't trust" not in found.bias
+
+
+def test_one_order_of_dates_is_no_trouble(tmp_path: Path) -> None:
+    assert read(tmp_path, _mixed(0.0)).quality.troubles == ()
+    assert read(tmp_path, _mixed(1.0)).quality.troubles == ()
+
+
+@pytest.mark.parametrize("as_of", [None, "2024-06-30"])
+def test_most_deals_closed_before_they_were_created(tmp_path: Path, as_of: str | None) -> None:
+    deals = clean()
+    ended = deals["closed"].notna()
+    deals.loc[ended, ["created", "closed"]] = deals.loc[ended, ["closed", "created"]].to_numpy()
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    with pytest.raises(InputError, match=r"are 'created' and 'closed' swapped\?"):
+        read_crm(tmp_path / "deals.csv", as_of=as_of)
+    deals.loc[~ended, ["created", "closed"]] = deals.loc[~ended, ["closed", "created"]].to_numpy()
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    with pytest.raises(InputError, match=r"map\.yaml:\n  created: closed\n  closed: created"):
+        read_crm(tmp_path / "deals.csv", as_of=as_of)
+    swapped = read_crm(tmp_path / "deals.csv", mapping={"created": "closed", "closed": "created"})
+    assert swapped.quality.troubles == ()
+
+
+def test_created_by_an_import_after_most_closings_is_no_swap(tmp_path: Path) -> None:
+    deals = clean()
+    deals["created"] = "2024-12-20"
+    assert trouble(read(tmp_path, deals), "closed before created").count > 200
 
 
 def test_closed_without_a_date(tmp_path: Path) -> None:

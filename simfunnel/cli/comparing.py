@@ -72,19 +72,21 @@ def compare(baseline: Path, alternatives: list[Path], /, *, asked: Annotated[Com
         alternatives: The scenario files to compare.
         asked: The options.
     """
-    from simfunnel import comparison
+    from simfunnel import comparison, runs
     from simfunnel.crm import read_crm
     from simfunnel.forecasting import from_today
     from simfunnel.screens import progress
 
     base, *others = all_loaded([baseline, *alternatives])
+    folder = folder_for(asked.output, baseline.with_name(f"{baseline.stem}-compared"), quiet=asked.json_)
+    precision = None if asked.precision is None else chance(asked.precision, "--precision")
+    if folder:
+        runs.check_folder(folder)
     if asked.deals:
         history = read_crm(*asked.deals, mapping=asked.map_, as_of=day(asked.as_of))
         base, *others = (from_today(model, history, quarters=asked.quarters) for model in (base, *others))
     for model in (base, *others):
         warn(model)
-    folder = folder_for(asked.output, baseline.with_name(f"{baseline.stem}-compared"), quiet=asked.json_)
-    precision = None if asked.precision is None else chance(asked.precision, "--precision")
     with progress("comparing") as tell:
         result = comparison.compare(
             base,
@@ -119,16 +121,19 @@ def experiment(
         output: The folder for results; runs/NAME unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
     """
-    from simfunnel import experiments
+    from simfunnel import experiments, runs
     from simfunnel.screens import progress
 
     found = experiments.load_experiment(file)
+    folder = folder_for(output, file, quiet=json_)
+    if folder:
+        runs.check_folder(folder)
     team = crew(workers, replications or found.spec.replications)
     say_if_cold("compiled")
     with progress(found.spec.name) as tell:
         result = experiments.run_experiment(found, replications=replications, seed=seed, workers=team, progress=tell)
     measures = list(found.spec.measures)
-    _finish(result, folder_for(output, file, quiet=json_), "experiment", measures, json_=json_)
+    _finish(result, folder, "experiment", measures, json_=json_)
 
 
 def _finish(result: Comparison, folder: Path | None, command: str, measures: list[str] | None, *, json_: bool) -> None:

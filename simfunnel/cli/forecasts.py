@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from simfunnel.cli.options import (
+    MOST_REPLICATIONS,
     Deals,
+    Faults,
     Flat,
     Json,
     Map,
@@ -25,6 +27,7 @@ from simfunnel.cli.options import (
     crew,
     day,
     folder_for,
+    within,
 )
 from simfunnel.cli.output import say_if_cold, show, told
 from simfunnel.errors import InputError
@@ -102,24 +105,38 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
     from simfunnel.scenario import load
     from simfunnel.screens import progress
 
+    faults = Faults()
+    with faults:
+        within(asked.replications, 1, MOST_REPLICATIONS, "--replications")
+    with faults:
+        within(asked.quarters, 1, 40, "--quarters")
+    with faults:
+        aim = amount(asked.target)
+    with faults:
+        wanted = _confidence(asked.confidence)
+    with faults:
+        within(asked.past, 0, 1000, "--past")
+    with faults:
+        as_of = day(asked.as_of)
     if asked.calibrated and not asked.deals:
-        raise InputError("--calibrated corrects a forecast from open deals; name their export: --deals")
+        with faults:
+            raise InputError("--calibrated corrects a forecast from open deals; name their export: --deals")
+    faults.tell()
     model = load(scenario)
     folder = folder_for(asked.output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=asked.json_)
-    wanted, aim = chance(asked.confidence, "--confidence"), amount(asked.target)
     if folder:
         runs.check_folder(folder)
     if asked.excel:
         spreadsheets.check_book(asked.excel)
     export = read_export(*asked.deals, mapping=asked.map_) if asked.deals else None
-    history = export.until(day(asked.as_of)) if export else None
+    history = export.until(as_of) if export else None
     say_if_cold(engine_for(model))
     record = _record(export, history.as_of if history else None, model.spec.fiscal_year_ends, asked)
     with progress("forecasting") as tell:
         result = forecasting.forecast(
             model,
             history,
-            as_of=day(asked.as_of),
+            as_of=as_of,
             quarters=asked.quarters,
             target=aim,
             confidence=wanted,
@@ -141,6 +158,14 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
         forecast_files.write_forecast_book(result, asked.excel)
         if not asked.json_:
             print(f"Excel file: {asked.excel}")
+
+
+def _confidence(text: str) -> float:
+    """The wanted chance of a target."""
+    wanted = chance(text, "--confidence")
+    if not 0 < wanted < 1:
+        raise InputError(f"--confidence: must lie between 0% and 100%, not {text}")
+    return wanted
 
 
 def _record(export: Export | None, as_of: date | None, fiscal_year_ends: int, asked: ForecastOptions) -> Track | None:
@@ -228,13 +253,22 @@ def bridge(before: Path, after: Path | None = None, /, *, asked: Annotated[Bridg
     from simfunnel.replicate import engine_for
     from simfunnel.screens import progress
 
+    faults = Faults()
+    with faults:
+        within(asked.replications, 1, MOST_REPLICATIONS, "--replications")
+    with faults:
+        aim = amount(asked.target)
+    with faults:
+        since = day(asked.from_, "--from")
+    with faults:
+        to = day(asked.to, "--to")
+    faults.tell()
     first, *rest = all_loaded([before, after] if after else [before])
     folder = folder_for(asked.output, before.with_name(f"{before.stem}-bridge"), quiet=asked.json_)
-    aim = amount(asked.target)
     if folder:
         runs.check_folder(folder)
-    then = read_crm(*asked.deals, mapping=asked.map_, as_of=day(asked.from_, "--from"))
-    now = read_crm(*(asked.deals_after or asked.deals), mapping=asked.map_, as_of=day(asked.to, "--to"))
+    then = read_crm(*asked.deals, mapping=asked.map_, as_of=since)
+    now = read_crm(*(asked.deals_after or asked.deals), mapping=asked.map_, as_of=to)
     say_if_cold(engine_for(first))
     with progress("building the bridge") as tell:
         result = bridge_of(

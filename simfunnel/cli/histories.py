@@ -60,13 +60,14 @@ def fit(
         replace: Overwrite the scenario file where it exists already.
     """
     from simfunnel.crm import read_crm
-    from simfunnel.files import write_text
+    from simfunnel.files import check_file, write_text
     from simfunnel.fitting.fit import fit as fit_history
     from simfunnel.scenario import load_text
     from simfunnel.screens import show_frame
 
     if output.exists() and not replace:
         raise InputError(f"{output} exists already, perhaps with changes of yours; name another file, or add --replace")
+    check_file(output)
     history = read_crm(*exports, mapping=map_, as_of=day(as_of))
     print(history.quality.to_text())
     money = currency or history.currency or "USD"

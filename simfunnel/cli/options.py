@@ -26,6 +26,7 @@ Period = Literal["week", "month", "quarter", "all"]
 Workers = Annotated[int, Parameter(name="--workers")]
 Deals = Annotated[list[str] | None, Parameter(name="--deals", consume_multiple=True, negative="")]
 Map = Annotated[Path | None, Parameter(name="--map")]
+MOST_REPLICATIONS = 1_000_000
 Engine = Literal["auto", "compiled", "simpy"]
 
 
@@ -69,6 +70,33 @@ def read(reader: Callable[[object], Any], text: str, option: str) -> Any:
         raise InputError(f"{option}: {error}") from None
 
 
+class Faults:
+    """The faults of a command's options, told together: `with faults: ...` keeps those raised inside for `tell`."""
+
+    def __init__(self) -> None:
+        self.found: list[Fault] = []
+
+    def __enter__(self) -> None:
+        """Begin to read one option."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        """Keep a fault of the user's; all else goes on its way."""
+        if isinstance(error, InputError):
+            self.found += error.faults
+        return isinstance(error, InputError)
+
+    def tell(self) -> None:
+        """Raise InputError with every fault found."""
+        if self.found:
+            raise InputError(self.found)
+
+
+def within(number: int, low: int, high: int, option: str) -> None:
+    """Raise InputError where a number is not from `low` to `high`."""
+    if not low <= number <= high:
+        raise InputError(f"{option}: must be {low:,} to {high:,}, not {number:,}")
+
+
 def day(text: str | None, option: str = "--as-of") -> date | None:
     """A date; none where none is said."""
     from simfunnel.scenario.fields import read_date
@@ -77,10 +105,15 @@ def day(text: str | None, option: str = "--as-of") -> date | None:
 
 
 def amount(text: str | None, option: str = "--target") -> float | None:
-    """An amount of money; none where none is said."""
+    """An amount of money above 0; none where none is said."""
     from simfunnel.units import middle, read_amount
 
-    return None if text is None else float(middle(read(read_amount, text, option)))
+    if text is None:
+        return None
+    found = float(middle(read(read_amount, text, option)))
+    if found <= 0:
+        raise InputError(f"{option}: must be above 0, not {text}")
+    return found
 
 
 def chance(text: str, option: str) -> float:

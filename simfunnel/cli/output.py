@@ -25,9 +25,12 @@ def show(as_json: bool, data: Callable[[], dict[str, Any]], page: Callable[[], N
 
 
 def told(folder: Path, *, quiet: bool) -> None:
-    """Say where the results are."""
+    """Say where the results are, and what can't be read in the pictures."""
     if not quiet:
         print(f"Tables and pictures: {folder}")
+    style = sys.modules.get("simfunnel.plots.style")  # where none was drawn, there is no need to load it
+    for words in style.boxes_in_words() if style else ():
+        print(f"Note: {words}.", file=sys.stderr)
 
 
 def warn(scenario: Scenario, engine: str | None = None) -> None:

@@ -97,6 +97,7 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
 def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
     """The run that was asked for, or the interrupted one as it was asked for then; its folder is ready."""
     from simfunnel import replicate, runs
+    from simfunnel.files import check_file
     from simfunnel.scenario import load
     from simfunnel.unfinished import Unfinished
 
@@ -111,6 +112,8 @@ def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
         raise InputError("name a scenario file, or with --resume the folder of an interrupted run")
     if folder:
         runs.check_folder(folder)
+    if asked.log:
+        check_file(asked.log)
     engine = replicate.engine_for(model, asked.engine)
     warn(model, engine)
     if folder and not keeper:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from simfunnel.formatting import counted
+
 __all__ = ["VISITS", "Check", "Evidence", "Found", "QualityReport", "Trouble", "among"]
 
 VISITS = ("deal", "stage", "entered", "left", "next", "owner")
@@ -42,10 +44,10 @@ class QualityReport:
 
     def to_text(self) -> str:
         """The report as a person reads it."""
+        deals = counted(self.deals, "deal")
         if not self.troubles:
-            return f"Data quality: no trouble found in {self.deals:,} deals."
-        some = "1 trouble" if len(self.troubles) == 1 else f"{len(self.troubles)} troubles"
-        lines = [f"Data quality: {some} in {self.deals:,} deals"]
+            return f"Data quality: no trouble found in {deals}."
+        lines = [f"Data quality: {counted(len(self.troubles), 'trouble')} in {deals}"]
         for trouble in self.troubles:
             shown = f" ({trouble.share:.1%} of {trouble.of})" if 0 < trouble.share < 1 else ""
             examples = f", for example {', '.join(trouble.examples)}" if trouble.examples else ""

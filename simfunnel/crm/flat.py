@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,16 +22,28 @@ from simfunnel.crm.leaks import leaks
 from simfunnel.crm.lookups import joined, people_names, stage_names
 from simfunnel.crm.maps import Map
 from simfunnel.crm.names import ALIASES, FORECAST_CATEGORIES, REQUIRED, normal, outcome_named, truth
+from simfunnel.crm.quality import no_date_in_words
 from simfunnel.crm.roles import HISTORIES, Parts, columns_of, entered_stage
 from simfunnel.crm.sources import Table
-from simfunnel.crm.tables import Dates, day_comes_first, read_dates
+from simfunnel.crm.tables import Dates, OtherOrder, day_comes_first, other_order, read_dates
 from simfunnel.crm.tasks import known_tasks, read_tasks
 from simfunnel.errors import Fault, InputError
+from simfunnel.formatting import counted
 
 _FAR = timedelta(days=366)  # a few dates that come so long after all others are slips of the pen
 _FLAGS = ("is_closed", "is_won", "is_lost")
 _ENDED_ON = ("closed", "won_on", "lost_on")
+_FEW_BACKWARDS = 5  # fewer deals that close before they are created may be slips
+_MIXED = 0.05  # more dates in the other order are no slips: two orders are mixed
 Text = dict[str, "pd.Series[Any]"]
+
+
+class Cut(NamedTuple):
+    """Tables as they would have read on a day, words on what was taken away, and troubles with what was."""
+
+    parts: Parts
+    words: list[str]
+    troubles: tuple[Trouble, ...]
 
 
 class Flat:
@@ -43,6 +55,7 @@ class Flat:
 
     def __init__(self, parts: Parts, said: Map, until: pd.Timestamp | None = None) -> None:
         self.parts, self.map, self.until = parts, said, until
+        self.troubles: tuple[Trouble, ...] = ()
         self.raw = _one_table(parts["deals"])
         self.has_history = any(parts.get(role) for role in HISTORIES)
         self.columns = _required(self.raw, said, bool(parts.get("wins")), self.has_history)
@@ -72,7 +85,7 @@ class Flat:
             found = more.reindex(mine)
             found.index = table.rows.index
             self.said.append(
-                f"joined: {wins.name}, {len(last):,} wins, of which {int(keys.isin(mine).sum()):,} are found"
+                f"joined: {wins.name}, {counted(len(last), 'win')}, of which {int(keys.isin(mine).sum()):,} are found"
             )
             self.columns = {
                 **{k: f"won {v}" if v in table.rows.columns else v for k, v in theirs.items() if k != "id"},
@@ -101,14 +114,18 @@ class Flat:
         self.outcome, told, self.told_by = self._outcomes()
         ended = self.outcome != "open"
         day_first, order = self.map.day_first, ""
+        columns = [self.text["created"], *(self.text[name][ended] for name in _ENDED_ON)]
         if day_first is None and not self.map.form:
-            columns = [self.text["created"], *(self.text[name][ended] for name in _ENDED_ON)]
             day_first, order = day_comes_first(columns, self.until)
         self.day_first = bool(day_first)
+        mixed = None if self.map.form else other_order(columns, self.day_first, self.until)
+        if mixed:
+            self.troubles += (_two_orders(mixed, day_first=self.day_first),)
         dates = {name: self._dates(name) for name in ("created", *_ENDED_ON)}
         self.created = dates["created"].values
         self._refuse_unread(self.columns["created"])
         self.closing = self._closing(dates)
+        self._refuse_backwards()
         self.said += [order, *dates["created"].assumptions, *told]
         if not told:
             self.said.append("nothing in the file says won or lost: every deal is taken as open")
@@ -189,6 +206,33 @@ class Flat:
                 'the map, such as dates: "%d.%m.%y"'
             )  # fmt: skip
 
+    def _refuse_backwards(self) -> None:
+        """Raise InputError where most deals closed before they were created, as if two columns were swapped.
+
+        Not where many of them were created on one day: that is the day of an import.
+        """
+        if self.has_history or self.until is not None:
+            return
+        closed = (self.outcome != "open") & self.closing.notna() & self.created.notna()
+        backwards = closed & (self.closing.dt.normalize() < self.created.dt.normalize())
+        n = int(backwards.sum())
+        if n < _FEW_BACKWARDS or 2 * n <= int(closed.sum()):
+            return
+        if 2 * int(self.created[backwards].dt.normalize().value_counts().iloc[0]) > n:
+            return
+        used = [self.columns[name] for name in _ENDED_ON if self.text[name][backwards].notna().any()]
+        start, end = self.columns["created"], used[0]
+        is_open = self.outcome == "open"
+        if self.created[is_open].notna().any():  # swapped for closed deals alone: no map can say so
+            mend = "If so, put them right in the file"
+        else:
+            mend = f"If so, say it in a file map.yaml, given with --map map.yaml:\n  created: {end}\n  closed: {start}"
+        raise _fault(
+            self.name,
+            f"{n:,} of {counted(int(closed.sum()), 'closed deal')} closed before they were created: "
+            f"are '{start}' and '{end}' swapped? {mend}",
+        )
+
     def _refuse_untold(self) -> None:
         if bool((self.closing <= self.created.max()).any()) and not self.has_history:
             names = ", ".join(sorted(self.text["stage"].dropna().unique())[:12])
@@ -243,7 +287,7 @@ class Flat:
             deals=deals,
             others=tuple(kept.columns),
             said=tuple(dict.fromkeys(s for s in said if s)),
-            troubles=money.troubles,
+            troubles=(*self.troubles, *money.troubles),
             whole_days=whole_days,
             tasks=tasks,
             currency=money.currency,
@@ -293,11 +337,13 @@ class Flat:
 
     def at(self, day: date) -> tuple[Flat, list[str]]:
         """The export as it would have read at the end of a day; see `cut`. Raises InputError if there were no deals."""
-        parts, words = self.cut(day)
-        refuse_nothing(parts, "deals", day)
-        return Flat(parts, self.map, pd.Timestamp(day) + pd.Timedelta(days=1)), words
+        cut = self.cut(day)
+        refuse_nothing(cut.parts, "deals", day)
+        known = Flat(cut.parts, self.map, pd.Timestamp(day) + pd.Timedelta(days=1))
+        known.troubles = cut.troubles
+        return known, cut.words
 
-    def cut(self, day: date, *, past: bool | None = None, moved: Iterable[str] = ()) -> tuple[Parts, list[str]]:
+    def cut(self, day: date, *, past: bool | None = None, moved: Iterable[str] = ()) -> Cut:
         """The tables as they would have read at the end of `day`, and what that took away.
 
         Deals created later go. Deals closed later (and those named in `moved`, which changed later) are open again,
@@ -334,7 +380,25 @@ class Flat:
                 "closed or changed later are open; owners and other columns are as the file has them, for it doesn't "
                 "say when they were set"
             )
-        return parts, words
+        return Cut(parts, words, then.troubles + (then.undated() if past else ()))
+
+    def undated(self) -> tuple[Trouble, ...]:
+        """The deals with no creation date, of which nobody can say whether they were there on an earlier day."""
+        rows = self.created.isna()
+        if not rows.any():
+            return ()
+        ids = self.text["id"] if "id" in self.columns else pd.Series(rows.index + 2, rows.index).map("row {}".format)
+        return (
+            Trouble(
+                name=no_date_in_words("no creation date", self.text["created"][rows]),
+                count=int(rows.sum()),
+                share=float(rows.mean()),
+                examples=tuple(str(i) for i in ids[rows].dropna().head(3)),
+                action="left out, for it can't be told which of them there were by then",
+                bias="fewer deals than there were, if these are real ones",
+                of="all deals in the file",
+            ),
+        )
 
     def _known_wins(self, wins: Table, end: pd.Timestamp) -> Table:
         column = columns_of(wins.rows, ALIASES, self.map)["won_on"]
@@ -390,6 +454,27 @@ def _columns_in_words(columns: Mapping[str, str], table: pd.DataFrame) -> str:
 
 def _counts(outcome: pd.Series[Any]) -> str:
     return ", ".join(f"{int((outcome == o).sum()):,} {o}" for o in ("won", "lost", "open"))
+
+
+def _two_orders(mixed: OtherOrder, *, day_first: bool) -> Trouble:
+    """Dates of which some are written day first and others month first."""
+    read, other = ("day", "month") if day_first else ("month", "day")
+    wrong = round(mixed.share * mixed.open)
+    bias = (
+        f"of the {counted(mixed.open, 'date')} that fit both orders about {wrong:,} may be read as another day, so "
+        "ages, times and rates are off"
+    )
+    if mixed.share > _MIXED:
+        bias += "; don't trust a fit or a forecast before all dates are in one order"
+    return Trouble(
+        name=f"dates in two orders: read {read} first, but these fit only {other} first, such as '{mixed.example}'",
+        count=mixed.misfits,
+        share=mixed.misfits / mixed.dates,
+        examples=(),
+        action="taken as no date",
+        bias=bias,
+        of="such dates",
+    )
 
 
 def _category(text: str) -> str | float:

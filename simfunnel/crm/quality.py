@@ -46,10 +46,15 @@ def no_creation_date(evidence: Evidence) -> Found:
     rows = evidence.deals["created"].isna()
     if not rows.any():
         return None
-    written = evidence.deals.loc[rows, "created_text"].dropna()
-    unreadable = f"; {len(written):,} can't be read, such as '{written.iloc[0]}'" if len(written) else ""
+    name = no_date_in_words("no creation date", evidence.deals.loc[rows, "created_text"])
     bias = "fewer deals than there were, if these are real ones"
-    return among(evidence, rows, f"no creation date{unreadable}", "left out", bias), evidence.without(rows)
+    return among(evidence, rows, name, "left out", bias), evidence.without(rows)
+
+
+def no_date_in_words(name: str, texts: pd.Series[Any]) -> str:
+    """The name of a trouble of dates that are missing, with how many are there but can't be read."""
+    written = texts.dropna()
+    return name + (f"; {len(written):,} can't be read, such as '{written.iloc[0]}'" if len(written) else "")
 
 
 def slipped_dates(evidence: Evidence) -> Found:
@@ -93,10 +98,9 @@ def closed_without_date(evidence: Evidence) -> Found:
     rows = evidence.is_("won", "lost") & evidence.deals["closed"].isna()
     if not rows.any():
         return None
-    written = evidence.deals.loc[rows, "closed_text"].dropna()
-    unreadable = f"; {len(written):,} can't be read, such as '{written.iloc[0]}'" if len(written) else ""
+    name = no_date_in_words("closed with no closing date", evidence.deals.loc[rows, "closed_text"])
     bias = "chances shift if such deals were won more or less often than others"
-    return among(evidence, rows, f"closed with no closing date{unreadable}", "left out", bias), evidence.without(rows)
+    return among(evidence, rows, name, "left out", bias), evidence.without(rows)
 
 
 def closed_before_created(evidence: Evidence) -> Found:
@@ -360,4 +364,14 @@ CHECKS: tuple[Check, ...] = (
     *VISIT_CHECKS,
 )
 
-__all__ = ["CHECKS", "Check", "Evidence", "QualityReport", "Trouble", "examine", "first_watched", "spellings"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Evidence",
+    "QualityReport",
+    "Trouble",
+    "examine",
+    "first_watched",
+    "no_date_in_words",
+    "spellings",
+]

@@ -18,9 +18,23 @@ import duckdb
 import pandas as pd
 
 from simfunnel.errors import Fault, InputError, not_among
+from simfunnel.formatting import counted
 
 EMPTY = ["", "null", "NULL", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A"]  # not `NA`: North America
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+_.-]+://")
+_SIGNATURES = {  # the first bytes of files that are often taken for CSV -> what they are
+    b"\x89PNG": "a PNG picture, not a CSV file",
+    b"\xff\xd8\xff": "a JPEG picture, not a CSV file",
+    b"GIF8": "a GIF picture, not a CSV file",
+    b"%PDF": "a PDF document, not a CSV file: export the table as CSV UTF-8",
+    b"{\\rtf": "an RTF document, not a CSV file: export the table as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls) or Office document, not a CSV file: save the sheet as CSV UTF-8",
+    b"PAR1": "a Parquet file, not a CSV file: name it .parquet",
+    b"SQLite format 3": "an SQLite database, not a CSV file: write sqlite:///{file}#TABLE",
+    b"7z\xbc\xaf": "a 7z archive, not a CSV file: unpack it",
+    b"\xff\xfe": "UTF-16, not UTF-8: save it as 'CSV UTF-8'",
+    b"\xfe\xff": "UTF-16, not UTF-8: save it as 'CSV UTF-8'",
+}
 _QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
 _DRIVERS = {
     "psycopg2": "psycopg[binary] (and write postgresql+psycopg://...)",
@@ -163,14 +177,11 @@ def _csv(file: Path) -> pd.DataFrame:
             raise _fault(file, f"is a gzip file that can't be unpacked ({error})") from error
     if not raw.strip():
         raise _fault(file, "the file is empty: an export has a header and one row for each deal")
+    for sign, kind in _SIGNATURES.items():
+        if raw.startswith(sign):
+            raise _fault(file, f"is {kind}".format(file=file))
     if raw.startswith(b"PK\x03\x04"):
-        raise _fault(file, "is an Excel workbook (or a zip), not CSV: name it .xlsx, or save the sheet as CSV UTF-8")
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _fault(file, "is UTF-16, not UTF-8: save it as 'CSV UTF-8'")
-    if raw.startswith(b"PAR1"):
-        raise _fault(file, "is a Parquet file, not CSV: name it .parquet")
-    if raw.startswith(b"SQLite format 3"):
-        raise _fault(file, f"is an SQLite database, not CSV: write sqlite:///{file}#TABLE")
+        raise _fault(file, f"is {_zipped(raw)}")
     if raw.lstrip()[:200].lower().startswith((b"<?xml", b"<log", b"<html", b"<!doctype")):
         raise _fault(file, "is XML or HTML, not CSV: export the table as CSV UTF-8 (an XES log: a row for each event)")
     if raw.lstrip()[:1] in (b"{", b"["):
@@ -195,7 +206,37 @@ def _csv(file: Path) -> pd.DataFrame:
             index_col=False,
         )
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        raise _fault(file, f"is no regular CSV: {str(error).strip()}") from error
+        message, line = _irregular(str(error).strip(), separator)
+        raise _fault(file, message, line) from error
+
+
+def _zipped(raw: bytes) -> str:
+    """What kind of zip a file is, and what to do about it."""
+    try:
+        names = zipfile.ZipFile(io.BytesIO(raw)).namelist()
+    except zipfile.BadZipFile:
+        names = []
+    if not names:
+        return "an Excel workbook or another ZIP archive that can't be opened, not a CSV file"
+    if any(name.startswith("xl/") for name in names):
+        return "an Excel workbook, not a CSV file: name it .xlsx, or save the sheet as CSV UTF-8"
+    if any(name.startswith(("word/", "ppt/")) for name in names) or "mimetype" in names:
+        return "an office document, not a CSV file: save its table as CSV UTF-8"
+    return f"a ZIP archive, not a CSV file: unpack it and name the file inside ({', '.join(names[:3])})"
+
+
+def _irregular(said: str, separator: str) -> tuple[str, int]:
+    """What makes a file no regular CSV, from what the reader said of it, and the line where."""
+    uneven = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said)
+    if uneven:
+        expected, line, cells = map(int, uneven.groups())
+        mark = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}[separator]
+        mend = f'a cell with a {mark} in it must stand in quotation marks: "..."'
+        return f"has {counted(cells, 'cell')} where the lines before have {expected}; {mend}", line
+    unclosed = re.search(r"EOF inside string starting at row (\d+)", said)
+    if unclosed:
+        return f"a quotation mark that opens in row {int(unclosed[1]) + 1} (the header is row 1) is never closed", 0
+    return f"is no regular CSV: {said}", 0
 
 
 def _separator(text: str) -> str:

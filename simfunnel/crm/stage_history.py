@@ -17,7 +17,7 @@ import pandas as pd
 from simfunnel.crm.currencies import in_one_currency
 from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.facts import facts_of, moments_of, names_to_ends, no_facts, order_by_chance
-from simfunnel.crm.flat import Flat, date_only, last_day, refuse_nothing
+from simfunnel.crm.flat import Cut, Flat, date_only, last_day, refuse_nothing
 from simfunnel.crm.history import OPEN_STAGE, Draft
 from simfunnel.crm.lookups import people_names, stage_names
 from simfunnel.crm.maps import Map
@@ -27,6 +27,7 @@ from simfunnel.crm.sources import Table
 from simfunnel.crm.tasks import known_tasks
 from simfunnel.crm.visits import passages
 from simfunnel.errors import Fault, InputError
+from simfunnel.formatting import counted
 
 _CREATED = "created"
 _FLAGS = {"is_closed": ("won", "lost"), "is_won": ("won",), "is_lost": ("lost",)}  # a flag -> where it is set
@@ -118,12 +119,14 @@ class StageHistory:
 
     def at(self, day: date) -> tuple[StageHistory, list[str]]:
         """The export as it would have read at the end of a day; see `cut`. Raises InputError if there were no deals."""
-        parts, words = self.cut(day)
+        parts, words, troubles = self.cut(day)
         role = next(role for role in ("deals", *HISTORIES) if self.parts.get(role))
         refuse_nothing({role: parts.get(role, self.parts[role][:0])}, role, day)
-        return StageHistory(parts, self.map, pd.Timestamp(day) + pd.Timedelta(days=1)), words
+        known = StageHistory(parts, self.map, pd.Timestamp(day) + pd.Timedelta(days=1))
+        known.flat.troubles = troubles or known.flat.troubles
+        return known, words
 
-    def cut(self, day: date) -> tuple[Parts, list[str]]:
+    def cut(self, day: date) -> Cut:
         """The tables as they would have read at the end of a day.
 
         Changes made later go, and the deals they changed read as before them: a history of fields says what a field
@@ -140,9 +143,9 @@ class StageHistory:
         later = then.facts[then.facts["at"] >= end]
         words = [f"as of {day}: {len(later):,} changes made later were left out"] if len(later) else []
         if not self.parts.get("deals"):
-            return parts, words
+            return Cut(parts, words, ())
         moved = later.loc[later["part"] == "stage", "id"]
-        known, more = self.flat.cut(day, past=day < self.last, moved=moved)
+        known, more, troubles = self.flat.cut(day, past=day < self.last, moved=moved)
         table = known["deals"][0]
         rows = then.with_flags(_rewound(table.rows.copy(), then, later, end), set(moved))
         for column in _entry_columns(rows):
@@ -151,7 +154,7 @@ class StageHistory:
         parts["deals"] = [Table(table.name, rows)]
         if "entries" in parts:
             parts["entries"] = parts["deals"]
-        return parts, words + more
+        return Cut(parts, words + more, troubles)
 
     def with_flags(self, rows: pd.DataFrame, moved: set[str]) -> pd.DataFrame:
         """The table of deals with the flags of those that moved later as their stage then had them."""
@@ -339,7 +342,9 @@ def _to_days(deals: pd.DataFrame, visits: pd.DataFrame, *, whole_days: bool) -> 
 def _ends_in_words(ends: Mapping[str, str], visits: pd.DataFrame) -> str:
     groups = {end: [f"'{name}'" for name, e in ends.items() if e == end] for end in ("won", "lost")}
     said = "; ".join(f"{end}: {', '.join(names[:12]) or 'none'}" for end, names in groups.items())
-    return f"in the history, {said}; {visits['stage'].nunique()} open stages, {len(visits):,} visits"
+    return (
+        f"in the history, {said}; {counted(visits['stage'].nunique(), 'open stage')}, {counted(len(visits), 'visit')}"
+    )
 
 
 __all__ = ["StageHistory"]

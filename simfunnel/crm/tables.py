@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfunnel.formatting import counted
+
 AS_WRITTEN = "as written"
 _YEARS = (1970, 2100)  # a date outside is a placeholder (1900-01-01, 9999-12-31) or a slip
 _CLOCK = r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([AaPp])?\.?[Mm]?\.?)?"
@@ -143,25 +145,69 @@ def day_comes_first(columns: Sequence[pd.Series[Any]], until: pd.Timestamp | Non
     and slashes and dashes month first. With `until`, only dates before it count: a date with a part above 12 reads in
     one way, so that nothing later decides how an earlier one is read.
     """
+    parts, known = _day_and_month(columns, until)
+    if parts.empty:
+        return False, ""
+    shown = str((known if len(known) else parts)["text"].iloc[0])
+    day_first, month_first = int((known["first"] > 12).sum()), int((known["second"] > 12).sum())
+    fewer = min(day_first, month_first)
+    doubt = f"; {counted(fewer, 'date fits', 'dates fit')} only the other order" if fewer else ""
+    if day_first != month_first:
+        wins = day_first > month_first
+        return wins, f"dates such as '{shown}' are read {'day' if wins else 'month'} first{doubt}"
+    wins = bool(re.match(r"^\d{1,2}\.", shown))
+    taken = f"taken as {'day' if wins else 'month'} first{doubt}"
+    return wins, f"dates such as '{shown}' could be day or month first; {taken}"
+
+
+@dataclass(frozen=True)
+class OtherOrder:
+    """Dates that fit only the order of day and month in which a column is not read.
+
+    Of all `dates` whose order matters (day and month differ), `open` have both parts up to 12, so that they may be
+    either; of the rest, `misfits` fit only the other order.
+    """
+
+    misfits: int
+    open: int
+    dates: int
+    example: str
+
+    @property
+    def share(self) -> float:
+        """The share of misfits among the dates that tell their order."""
+        return self.misfits / (self.dates - self.open)
+
+
+def other_order(columns: Sequence[pd.Series[Any]], day_first: bool, until: pd.Timestamp | None) -> OtherOrder | None:
+    """The dates that fit only the other order, of those before `until`; None where there are none."""
+    _, known = _day_and_month(columns, until)
+    month, day = (known["second"], known["first"]) if day_first else (known["first"], known["second"])
+    misfits = (month > 12) & (day <= 12)
+    if not misfits.any():
+        return None
+    either = (month <= 12) & (day <= 12) & (month != day)
+    sure = misfits | ((day > 12) & (month <= 12))
+    return OtherOrder(
+        misfits=int(misfits.sum()),
+        open=int(either.sum()),
+        dates=int(either.sum() + sure.sum()),
+        example=str(known.loc[misfits, "text"].iloc[0]),
+    )
+
+
+def _day_and_month(columns: Sequence[pd.Series[Any]], until: pd.Timestamp | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The first two numbers of all dates that end in the year, and the same of those known to be before `until`."""
     text = pd.concat([column.dropna().str.strip() for column in columns], ignore_index=True)
     text = text[~text.str.match(r"\d{4}")]
     parts = text.str.extract(_NUMERIC_DATE).dropna(subset=[0])
-    if parts.empty:
-        return False, ""
-    first, second = parts[0].astype("int64"), parts[1].astype("int64")
-    if until is not None:
-        by_day, by_month = (_numeric(text[parts.index], order).reindex(parts.index) for order in (True, False))
-        known = (by_day.isna() | (by_day < until)) & (by_month.isna() | (by_month < until))
-        first, second = first[known], second[known]
-    shown = str(text[first.index[0] if len(first) else parts.index[0]])
-    day_first, month_first = int((first > 12).sum()), int((second > 12).sum())
-    if day_first != month_first:
-        wins = day_first > month_first
-        fewer = min(day_first, month_first)
-        doubt = f"; {fewer:,} dates fit only the other order" if fewer else ""
-        return wins, f"dates such as '{shown}' are read {'day' if wins else 'month'} first{doubt}"
-    wins = bool(re.match(r"^\d{1,2}\.", shown))
-    return wins, f"dates such as '{shown}' could be day or month first; taken as {'day' if wins else 'month'} first"
+    found = pd.DataFrame(
+        {"text": text[parts.index], "first": parts[0].astype("int64"), "second": parts[1].astype("int64")}
+    )
+    if until is None or found.empty:
+        return found, found
+    by_day, by_month = (_numeric(found["text"], order).reindex(found.index) for order in (True, False))
+    return found, found[(by_day.isna() | (by_day < until)) & (by_month.isna() | (by_month < until))]
 
 
 def each_name(text: pd.Series[Any], to: Callable[[str], Any]) -> pd.Series[Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from simfunnel.fitting.exposure import KINDS, Exposure, Kind
 from simfunnel.fitting.figures import Floats
 from simfunnel.fitting.pace import Pace
+from simfunnel.formatting import counted
 
 HALF_LIVES = (math.inf, 730.0, 365.0, 182.0, 91.0, 45.0)
 AHEAD = 4  # weeks that are forecast from each past date
@@ -158,7 +159,8 @@ def _said(half_life: float, gain: float, blocks: int, luck: float, level: float)
             f"chances and times of {half_life:.0f} days ago count half: that forecast better (log score +{gain:.0f})"
         )
     said = [
-        f"{first}; in {blocks} periods of four weeks, wins were {luck:.0%} off what the deals led one to expect, "
+        f"{first}; in {counted(blocks, 'period')} of four weeks, wins were {luck:.0%} off what the "
+        "deals led one to expect, "
         "beyond chance: this luck, common to all deals, is in the forecast",
     ]
     if level:

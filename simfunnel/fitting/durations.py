@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfunnel.fitting.figures import Estimate, Floats, QuantileTable, chance_estimate, few_groups, quantile_table
+from simfunnel.formatting import counted
 
 ENDS = ("won", "lost")
 NEVER = "never"
@@ -221,7 +222,7 @@ def fit_durations(
                 medians[k].append(float(np.interp(0.5, drawn.ended[k] / drawn.chance(k), drawn.ages)))
     drawn_chances = np.array(chances)
     stretch = few_groups(len(groups)) if 1 < len(groups) < watched.deals else 1.0
-    how = f"Aalen-Johansen with delayed entry; {len(groups):,} groups of deals reweighted"
+    how = f"Aalen-Johansen with delayed entry; {counted(len(groups), 'group')} of deals reweighted"
     found = {
         name: chance_estimate(float(point[i]), drawn_chances[:, i], how, watched.deals, stretch)
         for i, name in enumerate((*ends, NEVER))

@@ -30,6 +30,7 @@ from simfunnel.fitting.values import OTHER, Values, fit_values
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.fitting.watching import daily_counts
 from simfunnel.fitting.writing import STAYS, TEAM, duration, goal_name
+from simfunnel.formatting import counted
 from simfunnel.scenario.documents import dump
 from simfunnel.scenario.variants import merge
 
@@ -322,7 +323,8 @@ def _rows(found: _Found) -> list[Row]:
     if found.effort is not None:
         rows += _effort_rows(found.effort)
     if found.work is not None:
-        how = f"assumed, so that {len(found.members)} sellers are {found.work.busy:.0%} busy"
+        sellers = "1 seller is" if len(found.members) == 1 else f"{len(found.members)} sellers are"
+        how = f"assumed, so that {sellers} {found.work.busy:.0%} busy"
         rows.append((f"stages.{found.work.stage}.work.effort", found.work.hours, np.nan, np.nan, "h", how, 0))
     return rows
 
@@ -346,7 +348,8 @@ def _effect_rows(found: _Found) -> Iterator[Row]:
             yield as_row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
     for effect in found.coming.arrivals.special:
         yield as_row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
-    source = f"how far {found.drift.blocks} periods of four weeks were off beyond chance, shrunk"
+    periods, were = counted(found.drift.blocks, "period"), "was" if found.drift.blocks == 1 else "were"
+    source = f"how far {periods} of four weeks {were} off beyond chance, shrunk"
     for kind in kinds:
         if kind == "lost":
             continue
@@ -395,7 +398,7 @@ def _comment(lines: list[str]) -> str:
 def _title(history: History) -> str:
     counts = history.deals["outcome"].value_counts()
     said = ", ".join(f"{int(counts.get(outcome, 0)):,} {outcome}" for outcome in ("won", "lost", "open"))
-    return f"Fitted from {history.name} as of {history.as_of}: {len(history.deals):,} deals ({said})."
+    return f"Fitted from {history.name} as of {history.as_of}: {counted(len(history.deals), 'deal')} ({said})."
 
 
 def _assumptions(history: History, found: _Found, currency: str, country: str) -> tuple[str, ...]:
@@ -409,9 +412,10 @@ def _assumptions(history: History, found: _Found, currency: str, country: str) -
     said += found.values.assumptions if found.values else ["no value of a won deal is known: every win counts as 1"]
     if found.members and found.work:
         work = found.work
+        sellers = counted(len(found.members), "seller")
         said.append(
-            f"effort can't be seen in an export: it is set so that deals in '{work.stage}' keep {len(found.members)} "
-            f"sellers {work.busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes "
+            f"effort can't be seen in an export: it is set so that deals in '{work.stage}' keep {sellers} "
+            f"{work.busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes "
             f"it); times to close begin after that work, and are shortened by the {duration(work.days)} that it takes"
         )
     elif not found.members and not found.effort:

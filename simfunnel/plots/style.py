@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
 
+from simfunnel.formatting import counted
 from simfunnel.plots.words import clipped, shown
 
 if TYPE_CHECKING:
@@ -35,18 +38,46 @@ INK, FAINT, PALE, BAR = "#222222", "#5f6770", "#d9dde2", "#5ba3cc"
 # Names of users may be in any script. These fonts, where the machine has them, fill what the first one lacks.
 _OTHER_SCRIPTS = (
     "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "Noto Sans CJK TC",
     "Noto Sans SC",
+    "Noto Sans JP",
+    "Noto Sans KR",
     "Source Han Sans SC",
+    "Source Han Sans CN",
+    "Source Han Sans",
     "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
     "Microsoft YaHei",
+    "SimHei",
     "PingFang SC",
+    "PingFang HK",
+    "Heiti SC",
     "Hiragino Sans",
+    "Hiragino Sans GB",
+    "Yu Gothic",
     "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "Droid Sans Fallback",
     "Noto Sans Arabic",
     "Noto Sans Devanagari",
     "Arial Unicode MS",
 )
-
+# How Unicode calls a script -> how people do, and a font that has it.
+_SCRIPTS = {
+    "CJK": ("Chinese or Japanese", "Noto Sans CJK"),
+    "HIRAGANA": ("Japanese", "Noto Sans CJK"),
+    "KATAKANA": ("Japanese", "Noto Sans CJK"),
+    "HANGUL": ("Korean", "Noto Sans CJK"),
+    **{
+        name.upper(): (name, f"Noto Sans {name}")
+        for name in ("Arabic", "Bengali", "Devanagari", "Hebrew", "Tamil", "Thai")
+    },
+}
+_GLYPH = re.compile(r"Glyph (\d+) .*missing from font")
+_missing: set[str] = set()  # letters of pictures saved by this process that no font here has
+_told: set[str] = set()  # scripts of which `boxes_in_words` has told
 
 # A white ground, ticks outside and no frame of its own, whatever the user's own settings are.
 _PLAIN: dict[Any, Any] = {
@@ -101,8 +132,8 @@ def drawing() -> Iterator[None]:
         "svg.hashsalt": "simfunnel",  # the same picture has the same bytes
     }
     with mpl.rc_context(settings), warnings.catch_warnings():
-        # No font here may have a letter of a user's name. The PNG then shows a box in its place, which the reader sees
-        # and can't mend in a run; it is no reason to warn for each letter, nor to fail where warnings are errors.
+        # No font here may have a letter of a user's name. The PNG then shows a box in its place; it is no reason to
+        # warn for each letter, nor to fail where warnings are errors. `save` keeps such letters for `boxes_in_words`.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
         yield
 
@@ -254,7 +285,7 @@ def save(figure: Figure, stem: Path | str) -> tuple[Path, Path]:
     """Write a picture as `stem.png` and `stem.svg`; the same picture gives the same bytes. Returns both paths."""
     stem = Path(stem)
     png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
-    with drawing():
+    with drawing(), _noting_missing():
         layout = figure.get_layout_engine()
         if layout is not None:
             layout.execute(figure)
@@ -265,3 +296,35 @@ def save(figure: Figure, stem: Path | str) -> tuple[Path, Path]:
         figure.savefig(svg, metadata={"Date": None})
         figure.set_layout_engine(layout)
     return png, svg
+
+
+@contextmanager
+def _noting_missing() -> Iterator[None]:
+    """Keep the letters that matplotlib can't find in any font, and pass on all other warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=_GLYPH.pattern, category=UserWarning)
+        yield
+    for warning in caught:
+        found = _GLYPH.search(str(warning.message))
+        if found:
+            _missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def boxes_in_words() -> list[str]:
+    """Sentences on the letters of saved pictures that no font here has, one a script, and each once in a process."""
+    letters: dict[tuple[str, str], list[str]] = {}
+    for letter in sorted(_missing):
+        script = unicodedata.name(letter, "").partition(" ")[0]
+        letters.setdefault(_SCRIPTS.get(script, ("other", "Noto Sans")), []).append(letter)
+    said = []
+    for (script, font), found in letters.items():
+        if script not in _told:
+            _told.add(script)
+            which = f"{counted(len(found), f'{script} character')}, such as '{found[0]}'"
+            said.append(
+                f"no font here has {which}: boxes stand for them in the PNG pictures. A font such as {font} would show "
+                "them; the SVG pictures hold them as text"
+            )
+    return said

@@ -271,6 +271,8 @@ def _plugins_exist(tree: Tree, folder: Path) -> Iterator[Finding]:
 
 def _times_fit(spec: ScenarioSpec) -> Iterator[Finding]:
     days, warm_up = spec.days, spec.warm_up.days_from(spec.start)
+    if spec.target is not None and units.middle(spec.target) <= 0:
+        yield ("target",), "bookings wanted in a quarter must be above 0; leave the key out where none are wanted"
     if days <= 0:
         yield ("horizon",), "the horizon must be longer than nothing"
     if 0 < days <= warm_up:
