@@ -51,13 +51,15 @@ class Listed(History):
 
     def __init__(self, as_of, listed):
         closed = [pd.Timestamp(row["closed"]) if "closed" in row else pd.NaT for row in listed.to_dict("records")]
-        deals = listed.assign(closed=pd.to_datetime(pd.Series(closed)), owner=None)
+        born = pd.Timestamp(as_of) - pd.to_timedelta(listed["age"], unit="D")
+        deals = listed.assign(closed=pd.to_datetime(pd.Series(closed)), owner=None, created=born)
         said = {
             "as_of": as_of,
             "deals": deals,
             "attributes": ("size",),
             "open_stage": "open",
             "stages": ("open", "late"),
+            "visits": pd.DataFrame({"entered": born}),
         }
         for name, value in said.items():
             object.__setattr__(self, name, value)
