@@ -13,6 +13,7 @@ from simfunnel.crm import History
 from simfunnel.errors import InputError
 from simfunnel.forecasting import open_deals_for
 from simfunnel.scenario import Scenario
+from simfunnel.windows import worth
 
 Rows = dict[str, dict[str, Any]]
 """Open deals by name, each as `History.open_deals` has it."""
@@ -97,11 +98,11 @@ def _open(history: History, models: tuple[Scenario, ...]) -> Rows:
 
 
 def _booked(history: History, span: Span) -> dict[str, float]:
-    """What is already won in the quarter, by deal; an unknown value counts as 0, as in a forecast."""
+    """What is already won in the quarter, by deal, as in a forecast (see `windows.worth`)."""
     deals = history.deals
     here = (deals["closed"] >= pd.Timestamp(span.first)) & (deals["closed"] < pd.Timestamp(span.end))
     rows = deals[(deals["outcome"] == "won") & here]
-    return dict(zip(_names(rows), rows["value"].fillna(0.0).astype(float).tolist(), strict=True))
+    return dict(zip(_names(rows), worth(deals)[rows.index].tolist(), strict=True))
 
 
 def _has_moved(then: dict[str, Any], now: dict[str, Any], days: int) -> bool:

@@ -212,7 +212,7 @@ def _without_value(won: pd.DataFrame | None, scenario: Scenario) -> list[str]:
     if not unknown:
         return []
     have = "has no value and counts" if unknown == 1 else "have no value and count"
-    return [f"{counted(unknown, 'deal')} won this quarter {have} as 0 in what is already won"]
+    return [f"{counted(unknown, 'deal')} won this quarter {have} as the mean of won deals, or as 1 where none is known"]
 
 
 def from_today(

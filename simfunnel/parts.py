@@ -24,6 +24,7 @@ from simfunnel.replicate import Progress
 from simfunnel.results import QUANTILES, Runs, summarise
 from simfunnel.scenario import Scenario
 from simfunnel.scenario.spec import ScenarioSpec
+from simfunnel.windows import worth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,14 +48,15 @@ def cut(spec: ScenarioSpec, unit: str) -> Periods:
 def won_until(history: History, start: date, fiscal_year_ends: int) -> pd.DataFrame:
     """The deals won before `start` in the week, month or quarter that `start` cuts.
 
-    The columns are those of the history's deals, with a value of 0 where it is not known.
+    The columns are those of the history's deals, each with what it is worth (see `windows.worth`), and `unvalued`:
+    whether its value is not known.
     """
     import pandas as pd
 
     first = min(first_day(start, unit, fiscal_year_ends) for unit in UNITS)
     deals = history.deals
     here = (deals.outcome == "won") & (deals.closed >= pd.Timestamp(first)) & (deals.closed < pd.Timestamp(start))
-    return deals[here].assign(value=deals["value"].fillna(0.0), unvalued=deals["value"].isna())
+    return deals[here].assign(value=worth(deals), unvalued=deals["value"].isna())
 
 
 def already_won(won: pd.DataFrame | None, spec: ScenarioSpec, unit: str = "quarter") -> dict[str, float]:

@@ -61,18 +61,23 @@ def windows_after(as_of: date, fiscal_year_ends: int = 12) -> tuple[Window, ...]
     )
 
 
-def won_between(deals: pd.DataFrame, first: date, after: date) -> dict[str, float]:
-    """Bookings and wins of a history's deals from day `first` until day `after`.
+def worth(deals: pd.DataFrame) -> pd.Series[float]:
+    """What each of a history's deals counts as if it is won: its value, or else the mean of the won deals'.
 
-    A won deal whose value is not known counts as the mean of those that are; where none is, each counts as 1.
+    1 where no won deal's value is known, as in what is fitted to such a history.
     """
+    mean = float(deals.loc[deals["outcome"] == "won", "value"].mean())
+    values: pd.Series[float] = deals["value"].fillna(1.0 if np.isnan(mean) else mean)
+    return values
+
+
+def won_between(deals: pd.DataFrame, first: date, after: date) -> dict[str, float]:
+    """Bookings and wins of a history's deals from day `first` until day `after`; see `worth`."""
     import pandas as pd
 
-    won = deals[deals["outcome"] == "won"]
-    here = won[(won["closed"] >= pd.Timestamp(first)) & (won["closed"] < pd.Timestamp(after))]
-    mean = float(won["value"].mean())
-    values = here["value"].fillna(1.0 if np.isnan(mean) else mean)
-    return {"bookings": float(values.sum()), "wins": float(len(here))}
+    closed = deals["closed"]
+    here = (deals["outcome"] == "won") & (closed >= pd.Timestamp(first)) & (closed < pd.Timestamp(after))
+    return {"bookings": float(worth(deals)[here].sum()), "wins": float(here.sum())}
 
 
 @dataclass(frozen=True)

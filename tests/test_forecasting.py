@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 
 from simfunnel.comparison import compare
+from simfunnel.crm import read_crm
 from simfunnel.errors import InputError
+from simfunnel.fitting import fit
 from simfunnel.forecast_files import results_json, write_forecast_book
 from simfunnel.forecasting import forecast, from_today
 from simfunnel.scenario import load_text
 from simfunnel.spreadsheets import Sheet, runs_book, write_book
+from simfunnel.windows import won_between
 
 MODEL = """
 name: Model
@@ -316,3 +319,16 @@ def test_without_openpyxl_the_extra_is_named(monkeypatch, tmp_path):
         write_book([], tmp_path / "f.xlsx")
     with pytest.raises(InputError, match=r"ends in \.xlsx"):
         write_book([], tmp_path / "f.xls")
+
+
+def test_deals_won_already_are_worth_what_a_backtest_scores(tmp_path):
+    """An unknown value counts as the mean, or as 1 like every win of a history that knows none: never as nothing."""
+    for amounts, each in ((["300", "", "500"], 400.0), (["", "", ""], 1.0)):
+        rows = [f"d{k},2026-09-0{k + 1},2026-10-1{k},won,{amount}" for k, amount in enumerate(amounts)]
+        rows += [f"o{k},2026-10-0{k + 1},,open," for k in range(5)]
+        (tmp_path / "deals.csv").write_text("\n".join(["id,created,closed,stage,amount", *rows]))
+        known = read_crm(tmp_path / "deals.csv", as_of="2026-11-15")
+        total = forecast(fit(known), known, replications=3).table.set_index(["metric", "period", "part"])["mean"]
+        scored = won_between(known.deals, date(2026, 10, 1), date(2026, 11, 16))
+        assert total["bookings", "2026Q4", "already won"] == pytest.approx(3 * each) == scored["bookings"]
+        assert total["wins", "2026Q4", "already won"] == 3

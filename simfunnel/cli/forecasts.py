@@ -105,23 +105,7 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
     from simfunnel.scenario import load
     from simfunnel.screens import progress
 
-    faults = Faults()
-    with faults:
-        within(asked.replications, 1, MOST_REPLICATIONS, "--replications")
-    with faults:
-        within(asked.quarters, 1, 40, "--quarters")
-    with faults:
-        aim = amount(asked.target)
-    with faults:
-        wanted = _confidence(asked.confidence)
-    with faults:
-        within(asked.past, 0, 1000, "--past")
-    with faults:
-        as_of = day(asked.as_of)
-    if asked.calibrated and not asked.deals:
-        with faults:
-            raise InputError("--calibrated corrects a forecast from open deals; name their export: --deals")
-    faults.tell()
+    as_of, aim, wanted = _checked(asked)
     model = load(scenario)
     folder = folder_for(asked.output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=asked.json_)
     if folder:
@@ -166,6 +150,28 @@ def _confidence(text: str) -> float:
     if not 0 < wanted < 1:
         raise InputError(f"--confidence: must lie between 0% and 100%, not {text}")
     return wanted
+
+
+def _checked(asked: ForecastOptions) -> tuple[date | None, float | None, float]:
+    """The date, the target and the wanted chance, with all options found right. Raises InputError with all faults."""
+    faults = Faults()
+    with faults:
+        within(asked.replications, 1, MOST_REPLICATIONS, "--replications")
+    with faults:
+        within(asked.quarters, 1, 40, "--quarters")
+    with faults:
+        aim = amount(asked.target)
+    with faults:
+        wanted = _confidence(asked.confidence)
+    with faults:
+        within(asked.past, 0, 1000, "--past")
+    with faults:
+        as_of = day(asked.as_of)
+    if asked.calibrated and not asked.deals:
+        with faults:
+            raise InputError("--calibrated corrects a forecast from open deals; name their export: --deals")
+    faults.tell()
+    return as_of, aim, wanted
 
 
 def _record(export: Export | None, as_of: date | None, fiscal_year_ends: int, asked: ForecastOptions) -> Track | None:
