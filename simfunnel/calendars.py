@@ -106,14 +106,15 @@ def public_holidays(region: str, years: tuple[int, ...]) -> frozenset[date]:
     import holidays
 
     country, _, part = region.partition("-")
-    known = holidays.list_supported_countries(include_aliases=True)
-    if country not in known:
-        raise ValueError(f"'{region}' is no country code that has holidays; write for example 'US', 'GB' or 'DE-BY'")
-    if part and part not in known[country]:
-        raise ValueError(not_among(part, f"part of {country}", known[country]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some countries' are known for some years only
-        return frozenset(holidays.country_holidays(country, subdiv=part or None, years=years))
+        try:
+            return frozenset(holidays.country_holidays(country, subdiv=part or None, years=years))
+        except NotImplementedError:
+            known = holidays.list_supported_countries(include_aliases=True)  # asked only now: it reads all countries
+    if country not in known:
+        raise ValueError(f"'{region}' is no country code that has holidays; write for example 'US', 'GB' or 'DE-BY'")
+    raise ValueError(not_among(part, f"part of {country}", known[country]))
 
 
 def work_map(calendar: Calendar, start: date, days: int, pace: Callable[[date], float]) -> tuple[Floats, Floats]:

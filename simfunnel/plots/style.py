@@ -17,6 +17,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
@@ -286,15 +288,17 @@ def save(figure: Figure, stem: Path | str) -> tuple[Path, Path]:
     stem = Path(stem)
     png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
     with drawing(), _noting_missing():
-        layout = figure.get_layout_engine()
+        layout, shown_on = figure.get_layout_engine(), figure.canvas
         if layout is not None:
             layout.execute(figure)
-        figure.set_layout_engine("none")  # what is laid out stays so; each file is then drawn once, not twice or more
+        figure.set_layout_engine("none")  # what is laid out stays so
         for ax in figure.axes:  # the solver of the layout may differ in the last bit, and names in the file hang on it
             ax.set_position(tuple(round(edge, 6) for edge in ax.get_position().bounds))
-        figure.savefig(png, dpi=DPI, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None})
+        # By the canvas of each kind, which draws once; `savefig` would draw a second time to lay out.
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
         figure.set_layout_engine(layout)
+        figure.set_canvas(shown_on)
     return png, svg
 
 
