@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simfunnel.fitting.arrivals import AHEAD, WEEKDAYS, fit_arrivals
+from simfunnel.fitting.arrivals import WEEKDAYS, fit_arrivals
+from simfunnel.fitting.level import AHEAD
 
 
 def poisson(rate: float, days: int, seed: int) -> np.ndarray:

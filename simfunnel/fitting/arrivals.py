@@ -1,16 +1,8 @@
 """New deals: how many a day will come, how sure that is, and the pattern of the week.
 
-Weekly counts y are turned into z = 2 sqrt(y + 3/8), whose noise has variance 1 if deals come independently
-(Anscombe 1948) and more if they come in bursts. z scatters around a level that wanders around a mean:
-
-    z_t = mean + wander_t + noise_t,   wander_t = phi wander_(t-1) + shock_t
-
-With phi = 1 this is the local level model, whose best forecast is exponential smoothing; with phi < 1 a surge
-fades, and with no shocks the level is constant (Harvey 1989, chapter 4; Durbin & Koopman 2012, chapter 3). Which of
-these holds is not chosen but weighed: each pair of phi and shock variance on a grid counts by the likelihood of its
-one-step-ahead forecasts of the history. The interval is for the mean rate over the coming weeks: it holds how badly
-the level is known, how far it may wander, and the bursts that don't average out. What is left, independent
-arrivals, is for the simulation.
+The level of the weekly counts may grow, wander and burst (see `level`). The interval is for the mean rate over the
+coming weeks: it holds how badly the level is known, how far it may go, and the bursts that don't average out. What is
+left, independent arrivals, is for the simulation.
 
 Holidays, the days from Christmas to New Year and, with two years or more, months have factors of their own; the level
 is that of ordinary days.
@@ -24,16 +16,13 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from simfunnel.fitting import level
 from simfunnel.fitting.figures import Estimate, Floats
+from simfunnel.fitting.level import AHEAD
 from simfunnel.fitting.pace import GAIN, Counts, DayEffect, Pace, among, at_year_end, special_days
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-AHEAD = 13  # weeks that the interval is for: a quarter
 FEWEST_WEEKS = 6  # with fewer, the level is taken as constant
-_PHIS = (0.5, 0.8, 0.9, 0.97, 1.0)
-_RATIOS = (0.03, 0.1, 0.3, 1.0, 3.0)  # variance of a shock over that of the noise
-_GRID = np.array([(0.0, 0.0), *((phi, q) for phi in _PHIS for q in _RATIOS)])
-_VAGUE = 1e4  # variance of the mean before any week is seen
 _DRAWS = 4000
 
 
@@ -97,70 +86,24 @@ def fit_arrivals(
 
 
 def _wandering(weeks: Floats, rng: np.random.Generator) -> tuple[Estimate, str]:
-    """The rate over the coming weeks where the level may wander."""
-    ahead = _filter(2 * np.sqrt(weeks + 0.375))
-    weights = np.exp(ahead.score - ahead.score.max())
-    pick = rng.choice(len(weights), _DRAWS, p=weights / weights.sum())
-    freedom = len(weeks) - 1
-    noise = np.maximum(ahead.noise[pick] * freedom / rng.chisquare(freedom, _DRAWS), 1.0)
-    spread = noise * ahead.variance[pick] + (noise - 1) / AHEAD
-    z = np.maximum(ahead.level[pick] + rng.standard_normal(_DRAWS) * np.sqrt(spread), 0.0)
-    rates = np.maximum((z**2 + noise) / 4 - 0.375, 0.0) / 7
-    low, middle, high = (float(v) for v in np.quantile(rates, [0.05, 0.5, 0.95]))
+    """The rate over the coming weeks where the level may go up, down and to and fro."""
+    found = level.ahead(weeks, rng, _DRAWS)
+    low, middle, high = (float(v) for v in np.quantile(found.means / 7, [0.05, 0.5, 0.95]))
     said = (
         f"new deals: {len(weeks)} whole weeks tell the level, which may wander; a day brought {weeks.mean() / 7:.3g} "
-        f"in all of them, {weeks[-4:].mean() / 7:.3g} in the last four; the interval is for the mean of the next "
-        f"{AHEAD} weeks"
+        f"in all of them, {weeks[-4:].mean() / 7:.3g} in the last four; {_trend(found.growth)}the interval is for the "
+        f"mean of the next {AHEAD} weeks"
     )
-    how = f"wandering level of weekly counts, for the mean of the next {AHEAD} weeks"
+    how = f"level and trend of weekly counts, for the mean of the next {AHEAD} weeks"
     return Estimate(middle, max(low, high / 50), high, how, int(weeks.sum())), said
 
 
-@dataclass(frozen=True)
-class _Ahead:
-    """For each model on the grid: mean and variance (over the noise's) of the level ahead, the noise, the score."""
-
-    level: Floats
-    variance: Floats
-    noise: Floats
-    score: Floats
-
-
-def _filter(z: Floats) -> _Ahead:
-    """The Kalman filter of every model on the grid at once, and what it says of the mean level over the weeks ahead.
-
-    The state is (mean, wander). The noise variance of each model is the one that makes its one-step-ahead errors
-    likeliest, at least 1; the score is their log-likelihood at it. The first week only starts the filter.
-    """
-    phi, q = _GRID.T
-    steady = np.where(phi < 1, q / np.maximum(1 - phi**2, 1e-9), 0.0)
-    mean, wander = np.full(len(phi), float(z[0])), np.zeros(len(phi))
-    p_mean, p_both, p_wander = np.full(len(phi), _VAGUE), np.zeros(len(phi)), steady.copy()
-    squares, logs = np.zeros(len(phi)), np.zeros(len(phi))
-    for t, value in enumerate(z):
-        if t:
-            wander, p_both, p_wander = phi * wander, phi * p_both, phi**2 * p_wander + q
-        spread = p_mean + 2 * p_both + p_wander + 1
-        error = value - mean - wander
-        if t:
-            squares, logs = squares + error**2 / spread, logs + np.log(spread)
-        g_mean, g_wander = (p_mean + p_both) / spread, (p_both + p_wander) / spread
-        mean, wander = mean + g_mean * error, wander + g_wander * error
-        p_mean, p_both, p_wander = (
-            p_mean - g_mean**2 * spread,
-            p_both - g_mean * g_wander * spread,
-            p_wander - g_wander**2 * spread,
-        )
-    n = len(z) - 1
-    noise = np.maximum(squares / n, 1.0)
-    score = -0.5 * (n * np.log(noise) + logs + squares / noise)
-    weeks = np.arange(AHEAD)
-    left = np.array(
-        [float(np.mean(f ** (weeks + 1))) for f in phi]
-    )  # of today's wander, in the mean of the weeks ahead
-    reach = np.array([[float((f ** np.arange(AHEAD - w)).sum()) / AHEAD for w in weeks] for f in phi])  # of each shock
-    variance = p_mean + 2 * left * p_both + left**2 * p_wander + q * (reach**2).sum(axis=1)
-    return _Ahead(mean + left * wander, variance, noise, score)
+def _trend(growth: Floats) -> str:
+    """What to say of a trend, where it is likelier than not that there is one."""
+    if np.mean(growth != 0.0) <= 0.5:
+        return ""
+    low, middle, high = np.quantile(growth, [0.05, 0.5, 0.95])
+    return f"lately they changed by {middle:+.1%} a week ({low:+.1%} to {high:+.1%}), which is taken to fade; "
 
 
 def _constant(daily: Floats, rng: np.random.Generator) -> Estimate:

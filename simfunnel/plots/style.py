@@ -295,8 +295,10 @@ def save(figure: Figure, stem: Path | str) -> tuple[Path, Path]:
         for ax in figure.axes:  # the solver of the layout may differ in the last bit, and names in the file hang on it
             ax.set_position(tuple(round(edge, 6) for edge in ax.get_position().bounds))
         # By the canvas of each kind, which draws once; `savefig` would draw a second time to lay out.
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        agg: Any = FigureCanvasAgg(figure)
+        agg.print_png(png, metadata={"Software": None})
+        vector: Any = FigureCanvasSVG(figure)
+        vector.print_svg(svg, metadata={"Date": None})
         figure.set_layout_engine(layout)
         figure.set_canvas(shown_on)
     return png, svg
