@@ -206,6 +206,13 @@ def child_key(parent: int, purpose: int, index: int) -> int:
     return int(np.int64((a << _SHIFT32) | b))
 
 
+# An exit may fall due and not take place (`hazard`); all is then drawn again. By exclusive or with a purpose, these
+# make purposes of their own. The last bits of the index hold how often it happened.
+AGAIN, TAKES_PLACE = 0x5C3A71E9, 0x2B86D40F
+MISSES = 16
+MOST_MISSES = (1 << MISSES) - 1
+
+
 @compiled
 def unit_exponential(u: float) -> float:
     """The u-quantile of the exponential distribution of mean 1."""

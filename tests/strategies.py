@@ -137,12 +137,14 @@ REFERS = joined(
     maybe("reward", st.just(50)),
 )
 DATES = pick({"weekday": "Sat, Sun"}, {"holiday": "yes"}, {"quarter_day": "last 40"}, {"date": "until 2026-03-06"})
+LATE = st.one_of(DATES, WHO, st.just({"age": "over 2 days", "quarter_day": "last 40"}), st.just({"touches": "over 1"}))
 EFFECT = st.one_of(
     st.builds(lambda when, factor: {"when": when, "time": factor}, WHO, pick("x0.5", "x2")),
     st.builds(lambda when, factor: {"when": when, "effort": factor, "patience": factor}, WHO, pick("x0.5", "x2")),
     st.builds(lambda when: {"when": when, "value": "x3"}, WHO),
     st.just({"arrivals": "x2", "fades": {"from": "2026-03-07", "half_life": "1 day"}}),
     st.builds(lambda when, factor: {"when": when, "pace": factor}, DATES, pick("x0", "x0.3", "x2")),
+    st.builds(lambda when, factor: {"when": when, "hazard": factor}, LATE, pick("x0", "x0.3", "x1")),
 )
 
 

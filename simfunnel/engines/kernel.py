@@ -47,7 +47,11 @@ from simfunnel.engines.records import (
     TOUCH_COST,
 )
 from simfunnel.numerics import (
+    AGAIN,
     CONSTANT,
+    MISSES,
+    MOST_MISSES,
+    TAKES_PLACE,
     Floats,
     Ints,
     Maps,
@@ -434,8 +438,8 @@ def advance(
     n_attributes = attributes.shape[1]
     owners_at = PER_SLOT + n_stages
     children_at = owners_at + n_teams
-    effort_slot, patience_slot = 2 * n_exits, 2 * n_exits + n_stages
-    referral_slot, arrival_slot = 2 * n_exits + 2 * n_stages, 2 * n_exits + 3 * n_stages
+    hazard_slot, effort_slot, patience_slot = 2 * n_exits, 3 * n_exits, 3 * n_exits + n_stages
+    referral_slot, arrival_slot = 3 * n_exits + 2 * n_stages, 3 * n_exits + 3 * n_stages
     value_slot = arrival_slot + n_sources
     most_rows = rows_f.shape[1] - MARGIN
     now = clock[NOW]
@@ -1010,40 +1014,54 @@ def advance(
             skill, t, member = 1.0, stages[s].team, int(facts[MEMBER])
             if t != NOWHERE and teams[t].member_start <= member < teams[t + 1].member_start:
                 skill = members[member].skill
-            for e in range(first, last):
-                weight = exits[e].chance
-                if acts[e + 1].slot_start > acts[e].slot_start:
-                    weight *= factor(world, e, facts, since, now)
-                if exits[e].forward:
-                    weight *= skill
-                if age != 0.0 and exits[e].to != NOWHERE:
-                    stretch = 1.0
-                    if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
-                        stretch = factor(world, n_exits + e, facts, since, now)
-                    old = pace_since(maps, exits[e].pace, now, age)
-                    weight *= survival(tables, exits[e].after, old / stretch) if stretch > 0.0 else 0.0
-                weights[e - first] = weight
-            if last - first == 1:
-                k = 0 if weights[0] > 0.0 else -1
-            else:
-                u = uniform(seed, replication, ints[p, KEY], purposes[s].choice, visit)
-                k = choose(weights[: last - first], u)
-            wait = math.inf
-            if k >= 0 and exits[first + k].to != NOWHERE:
+            at, missed, again = now, 0, 0  # after an exit that fell due and did not take place, all is drawn again
+            while True:
+                index = visit if missed == 0 else visit << MISSES | missed
+                for e in range(first, last):
+                    weight = exits[e].chance
+                    if acts[e + 1].slot_start > acts[e].slot_start:
+                        weight *= factor(world, e, facts, since, at)
+                    if exits[e].forward:
+                        weight *= skill
+                    if age != 0.0 and exits[e].to != NOWHERE:
+                        stretch = 1.0
+                        if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
+                            stretch = factor(world, n_exits + e, facts, since, at)
+                        old = pace_since(maps, exits[e].pace, at, age)
+                        weight *= survival(tables, exits[e].after, old / stretch) if stretch > 0.0 else 0.0
+                    weights[e - first] = weight
+                if last - first == 1:
+                    k = 0 if weights[0] > 0.0 else -1
+                else:
+                    u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
+                    k = choose(weights[: last - first], u)
+                wait = math.inf
+                if k < 0 or exits[first + k].to == NOWHERE:
+                    break
                 e = first + k
                 ints[p, EXIT] = e
                 stretch = 1.0
                 if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
-                    stretch = factor(world, n_exits + e, facts, since, now)
+                    stretch = factor(world, n_exits + e, facts, since, at)
                 if age != 0.0:
-                    u = uniform(seed, replication, ints[p, KEY], purposes[e].after, visit)
-                    old = pace_since(maps, exits[e].pace, now, age)
+                    u = uniform(seed, replication, ints[p, KEY], purposes[e].after ^ again, index)
+                    old = pace_since(maps, exits[e].pace, at, age)
                     wait = max(0.0, quantile_beyond(tables, exits[e].after, old / stretch, u) * stretch - old)
                 else:
                     wait = stretch * sample(
                         tables, exits[e].after, seed, replication, ints[p, KEY], purposes[e].after, visit
                     )
-                wait = pace_wait(maps, exits[e].pace, now, wait)
+                wait = pace_wait(maps, exits[e].pace, at, wait)
+                falls_due = at + wait
+                if acts[hazard_slot + e + 1].slot_start == acts[hazard_slot + e].slot_start or (
+                    wait == 0.0 or falls_due > deadline or falls_due >= days or missed == MOST_MISSES
+                ):
+                    break
+                u = uniform(seed, replication, ints[p, KEY], purposes[e].after ^ TAKES_PLACE, visit << MISSES | missed)
+                if u < factor(world, hazard_slot + e, facts, since, falls_due):
+                    break
+                at, age, missed, again = falls_due, age + wait, missed + 1, AGAIN
+            wait += at - now
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 due, urgency, what = now + wait, 1, p << STEP_BITS | EXIT_OVER

@@ -56,6 +56,10 @@ from simfunnel.engines.rules import Rule
 from simfunnel.engines.teams import AT_ONCE, Team, Ticket
 from simfunnel.errors import RunError
 from simfunnel.numerics import (
+    AGAIN,
+    MISSES,
+    MOST_MISSES,
+    TAKES_PLACE,
     backward,
     choose,
     effect,
@@ -152,9 +156,9 @@ class Replication:
         """A draw from a distribution."""
         return float(quantile(self.plan.tables, distribution, self.draw(prospect, what, index)))
 
-    def look(self, prospect: Prospect) -> None:
-        """Bring up to date the facts that change with time."""
-        now = self.env.now
+    def look(self, prospect: Prospect, at: float | None = None) -> None:
+        """Bring the facts that change with time to a time; now, unless one is said."""
+        now = self.env.now if at is None else at
         facts = prospect.facts
         facts[AGE] = now - prospect.since
         facts[DATE] = now
@@ -162,12 +166,13 @@ class Replication:
         if self.has_stocks:
             facts[self.stock_facts] = self.stock[self.plan.stocks]
 
-    def factor(self, slot: int, prospect: Prospect) -> float:
-        """The product of the effects that apply to this prospect now."""
+    def factor(self, slot: int, prospect: Prospect, at: float | None = None) -> float:
+        """The product of the effects that apply to this prospect at a time; now, unless one is said."""
         if not self.has_effects[slot]:
             return 1.0
-        self.look(prospect)
-        return float(effect(self.plan.effects, self.plan.conditions, slot, prospect.facts, self.env.now))
+        self.look(prospect, at)
+        now = self.env.now if at is None else at
+        return float(effect(self.plan.effects, self.plan.conditions, slot, prospect.facts, now))
 
     # --- arrivals ---
 
@@ -342,7 +347,7 @@ class Replication:
     ) -> Generator[simpy.Event, Any, Leaving]:
         """Choose the exit by odds, then its time; the limit may come first."""
         now = self.env.now
-        e, wait = self.choose_exit(p, s, visit, age)
+        e, wait = self.choose_exit(p, s, visit, age, deadline)
         if now + wait <= deadline and wait < math.inf:
             yield self.env.timeout(wait)
             for k in range(self.exits.set_start[e], self.exits.set_start[e + 1]):
@@ -354,39 +359,59 @@ class Replication:
         yield self.env.event()  # for ever
         raise AssertionError("nobody comes back from here")
 
-    def choose_exit(self, p: Prospect, s: int, visit: int, age: float) -> tuple[int, float]:
+    def choose_exit(self, p: Prospect, s: int, visit: int, age: float, deadline: float) -> tuple[int, float]:
         """The exit taken, and the time until then; infinity for one who never leaves.
+
+        An exit that falls due takes place as its hazard then tells. If it does not, the prospect is one who has stayed
+        so long, and all is drawn again.
+        """
+        now = at = self.env.now
+        for missed in range(MOST_MISSES + 1):
+            e, wait = self.next_exit(p, s, visit, age, at, missed)
+            due = at + wait
+            slot = self.plan.slots.hazard(e) if e != NOWHERE else NOWHERE
+            if slot == NOWHERE or not self.has_effects[slot] or wait == 0.0 or due > deadline or due >= self.plan.days:
+                break
+            u = self.draw(p, int(self.purposes.after[e]) ^ TAKES_PLACE, visit << MISSES | missed)
+            if missed == MOST_MISSES or u < self.factor(slot, p, due):
+                break
+            at, age = due, age + wait
+        return e, wait + (at - now)
+
+    def next_exit(self, p: Prospect, s: int, visit: int, age: float, at: float, missed: int) -> tuple[int, float]:
+        """The exit that falls due next at a time, and how long until then.
 
         A deal of known age has survived so long: each exit's odds are weighed by the chance that its time exceeds the
         age, and the time is drawn from what is beyond it.
         """
         plan, slots = self.plan, self.plan.slots
         first, last = self.stages.exit_start[s], self.stages.exit_start[s + 1]
+        again, index = (AGAIN, visit << MISSES | missed) if missed else (0, visit)
         skill = self.skill(p, s)
         weights = np.empty(last - first)
         for e in range(first, last):
-            weight = self.exits.chance[e] * self.factor(slots.odds(e), p)
+            weight = self.exits.chance[e] * self.factor(slots.odds(e), p, at)
             if self.exits.forward[e]:
                 weight *= skill
             if age and self.exits.to[e] != NOWHERE:
-                stretch, old = self.factor(slots.time(e), p), self.old(e, age)
+                stretch, old = self.factor(slots.time(e), p, at), self.old(e, age, at)
                 weight *= survival(plan.tables, self.exits.after[e], old / stretch) if stretch > 0.0 else 0.0
             weights[e - first] = weight
-        k = choose(weights, self.draw(p, self.purposes.choice[s], visit))
+        k = choose(weights, self.draw(p, int(self.purposes.choice[s]) ^ again, index))
         if k < 0 or self.exits.to[first + k] == NOWHERE:
             return NOWHERE, math.inf
         e = first + k
-        u, stretch = self.draw(p, self.purposes.after[e], visit), self.factor(slots.time(e), p)
+        u, stretch = self.draw(p, int(self.purposes.after[e]) ^ again, index), self.factor(slots.time(e), p, at)
         if age:
-            old = self.old(e, age)
+            old = self.old(e, age, at)
             span = max(0.0, quantile_beyond(plan.tables, self.exits.after[e], old / stretch, u) * stretch - old)
         else:
             span = quantile(plan.tables, self.exits.after[e], u) * stretch
-        return e, pace_wait(plan.maps, self.exits.pace[e], self.env.now, span)
+        return e, pace_wait(plan.maps, self.exits.pace[e], at, span)
 
-    def old(self, e: int, age: float) -> float:
+    def old(self, e: int, age: float, at: float) -> float:
         """The age of a deal in the time of an exit, which may run faster or slower than the clock."""
-        return float(pace_since(self.plan.maps, self.exits.pace[e], self.env.now, age))
+        return float(pace_since(self.plan.maps, self.exits.pace[e], at, age))
 
     def skill(self, p: Prospect, s: int) -> float:
         """The skill of the member who has worked on a prospect in this stage; 1 where nobody has."""

@@ -1,4 +1,4 @@
-"""What odds, time, effort, patience, arrivals, referrals and value depend on: effects, filed by what they act on."""
+"""What odds, times, hazards, effort, patience, arrivals, referrals and value depend on: effects, filed by place."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ def _slots_of(shop: Workshop, effect: EffectSpec, slots: Slots) -> list[tuple[in
         filed += [(slots.odds(e), number(effect.odds)) for e in sorted({*on_exits, *forward})]
     if effect.time is not None:
         filed += [(slots.time(e), number(effect.time)) for e in sorted({*on_exits, *whole})]
+    if effect.hazard is not None:
+        filed += [(slots.hazard(e), number(effect.hazard)) for e in sorted({*on_exits, *whole})]
     if effect.effort is not None:
         filed += [(slots.effort(s), number(effect.effort)) for s in on_stages]
     if effect.patience is not None:

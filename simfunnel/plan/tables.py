@@ -226,7 +226,7 @@ class Plan:
 class Slots:
     """Effects are filed by what they act on.
 
-    Odds and time of each exit; effort, patience and referrals of each stage; arrivals of each source; value.
+    Odds, time and hazard of each exit; effort, patience and referrals of each stage; arrivals of each source; value.
     """
 
     exits: int
@@ -241,26 +241,30 @@ class Slots:
         """Time of exit e."""
         return self.exits + e
 
+    def hazard(self, e: int) -> int:
+        """Hazard of exit e."""
+        return 2 * self.exits + e
+
     def effort(self, s: int) -> int:
         """Effort in stage s."""
-        return 2 * self.exits + s
+        return 3 * self.exits + s
 
     def patience(self, s: int) -> int:
         """Patience in stage s."""
-        return 2 * self.exits + self.stages + s
+        return 3 * self.exits + self.stages + s
 
     def referrals(self, s: int) -> int:
         """How many those in stage s bring."""
-        return 2 * self.exits + 2 * self.stages + s
+        return 3 * self.exits + 2 * self.stages + s
 
     def arrivals(self, source: int) -> int:
         """Arrivals of a source, as a share of its ceiling."""
-        return 2 * self.exits + 3 * self.stages + source
+        return 3 * self.exits + 3 * self.stages + source
 
     @property
     def value(self) -> int:
         """A prospect's value."""
-        return 2 * self.exits + 3 * self.stages + self.sources
+        return 3 * self.exits + 3 * self.stages + self.sources
 
     @property
     def count(self) -> int:

@@ -482,7 +482,7 @@ class Fading(Spec):
 
 
 class EffectSpec(Spec):
-    """What multiplies odds, time, pace, effort, patience, value, arrivals or referrals, for whom and when."""
+    """What multiplies odds, time, pace, hazard, effort, patience, value, arrivals or referrals, for whom and when."""
 
     when: When = Field(default_factory=dict)
     """The condition; always unless said."""
@@ -494,6 +494,9 @@ class EffectSpec(Spec):
     """On the time that an exit takes."""
     pace: Factor | None = None
     """On how fast the time of an exit runs on some days; `when` may then look at the date only."""
+    hazard: Factor | None = None
+    """On the chance that an exit takes place when it falls due, by the date and age then; at most x1. Who misses it is
+    as others who have stayed so long: an exit may come later, or no more."""
     effort: Factor | None = None
     """On the hours of work."""
     patience: Factor | None = None
@@ -527,6 +530,8 @@ class EffectSpec(Spec):
             raise ValueError(f"an effect needs one of {', '.join(FACTORS)}")
         if "odds" in said and not self.on:
             raise ValueError("an effect on odds needs on: a stage or an exit such as 'quote -> customer'")
+        if self.hazard is not None and units.middle(self.hazard) > 1:
+            raise ValueError("a hazard can be x1 at most; slow down the other days or ages instead")
         if self.most is not None:
             factors = [units.middle(getattr(self, f)) for f in said]
             if self.per is None:
@@ -536,7 +541,7 @@ class EffectSpec(Spec):
         return self
 
 
-FACTORS = ("odds", "time", "pace", "effort", "patience", "value", "arrivals", "referrals")
+FACTORS = ("odds", "time", "pace", "hazard", "effort", "patience", "value", "arrivals", "referrals")
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
