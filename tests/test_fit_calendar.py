@@ -122,7 +122,8 @@ def test_days_are_named_as_a_person_would() -> None:
 
 
 def test_history_is_forgotten_only_where_it_misleads() -> None:
-    steady, moving = (fit_drift(*looked_at(flat(5, later=later).until(760))[1:]) for later in (0.0, -1.0))
+    tables = [looked_at(flat(5, later=later).until(760))[1:] for later in (0.0, -1.0)]
+    steady, moving = (fit_drift(table, pace.of_exits(table)) for table, pace in tables)
     assert math.isinf(steady.half_life)
     assert steady.luck["won"] < 0.08
     assert moving.half_life < 400 or moving.level["won"] < -0.05

@@ -166,7 +166,7 @@ def _leavings(visits: Visits, table: Exposure, stage: int) -> _Leavings | None:
     forward = np.isin(goal, list(later))
     exits = [x for x, (s, _) in enumerate(table.exits) if s == stage]
     ahead = np.array([table.exits[x][1] in later for x in exits])
-    factors = np.ones((len(table.exits), len(table.days)))
+    factors = np.ones((len(table.exits), len(table.days), 1))
     hazards, edges = table.hazards(factors)[exits], table.edges[stage]
     rising, falling = hazards[ahead].sum(axis=0), hazards[~ahead].sum(axis=0)
     cuts = np.quantile(left[gone], np.linspace(0, 1, _BLOCKS + 1)[1:-1])

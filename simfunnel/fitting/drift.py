@@ -17,7 +17,6 @@ import numpy as np
 
 from simfunnel.fitting.exposure import KINDS, Exposure, Kind
 from simfunnel.fitting.figures import Floats
-from simfunnel.fitting.pace import Pace
 from simfunnel.formatting import counted
 
 HALF_LIVES = (math.inf, 730.0, 365.0, 182.0, 91.0, 45.0)
@@ -51,9 +50,13 @@ class Drift:
     assumptions: tuple[str, ...] = field(default=())
 
 
-def fit_drift(table: Exposure, pace: Pace) -> Drift:
-    """The half-life and the market's luck of a history."""
-    factors = pace.of_exits(table)
+def fit_drift(table: Exposure, factors: Floats) -> Drift:
+    """The half-life and the market's luck of a history.
+
+    Args:
+        table: days under watch and exits.
+        factors: of each exit on each day in each band of ages (or in all bands): what the calendar does.
+    """
     weeks = len(table.days) // 7
     blocks = list(range(_FIRST, weeks - AHEAD + 1, AHEAD))
     offset = (weeks - _FIRST) % AHEAD
@@ -80,7 +83,7 @@ def _weekly(table: Exposure, factors: Floats, weeks: int) -> tuple[Floats, Float
     """Exits and paced deal-days by week (the last week ends with the history): arrays (weeks, exits, bands)."""
     last = len(table.days)
     events = table.events[last - 7 * weeks :]
-    risk = table.risk[last - 7 * weeks :][:, table.stage_of] * factors.T[last - 7 * weeks :, :, None]
+    risk = table.risk[last - 7 * weeks :][:, table.stage_of] * factors.transpose(1, 0, 2)[last - 7 * weeks :]
     shape = (weeks, 7, *events.shape[1:])
     return events.reshape(shape).sum(axis=1), risk.reshape(shape).sum(axis=1)
 

@@ -46,7 +46,8 @@ class Watched:
 
     `entry` and `end` are ages in days (entry -1 for a deal watched from its birth), `outcome` is how the span ended
     ('open' if the deal didn't end with it), `group` numbers deals that share luck, `deal` says whose span it is, and it
-    counts `weight` times. `ends` are the ways to end.
+    counts `weight` times. `ends` are the ways to end. `hazard` has, by way to end, what the hazard of each span is
+    multiplied by; 1 where nothing is said.
     """
 
     entry: Floats
@@ -56,6 +57,7 @@ class Watched:
     deal: NDArray[np.int64]
     weight: Floats
     ends: tuple[str, ...] = ENDS
+    hazard: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
     def whole(cls, entry: Floats, end: Floats, outcome: NDArray[np.str_]) -> Watched:
@@ -111,6 +113,7 @@ class _Layout:
         self.left = np.searchsorted(watched.end[self.by_end], self.ages, "left")
         self.closings = {k: np.flatnonzero(watched.outcome == k) for k in watched.ends}
         self.at = {k: np.searchsorted(self.ages, watched.end[rows]) for k, rows in self.closings.items()}
+        self.hazard = watched.hazard
         plain = self._at_risk(np.ones(len(watched.end)))
         later = np.maximum.accumulate(plain[::-1])[::-1]
         self.used = ~((plain < min(_FIRST_AT_RISK, later.max(initial=0) / 10)) & (later > plain))
@@ -125,11 +128,11 @@ class _Layout:
     def curves(self, weights: Floats) -> Curves:
         """The curves where span i counts `weights[i]` times."""
         at_risk = self._at_risk(weights)
-        sure = np.where(at_risk > 1e-12, at_risk, 1.0)
-        hazards = {
-            k: np.where(self.used, np.bincount(at, weights[self.closings[k]], len(self.ages)) / sure, 0.0)
-            for k, at in self.at.items()
-        }
+        hazards = {}
+        for k, at in self.at.items():
+            exposed = self._at_risk(weights * self.hazard[k]) if k in self.hazard else at_risk
+            sure = np.where(exposed > 1e-12, exposed, 1.0)
+            hazards[k] = np.where(self.used, np.bincount(at, weights[self.closings[k]], len(self.ages)) / sure, 0.0)
         total = np.minimum(np.sum(list(hazards.values()), axis=0), 1.0)
         open_share: Floats = np.cumprod(1 - total)
         before = np.concatenate([[1.0], open_share[:-1]])

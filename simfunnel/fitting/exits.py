@@ -11,9 +11,10 @@ import pandas as pd
 from simfunnel.crm.importing import History
 from simfunnel.fitting.drift import Drift
 from simfunnel.fitting.durations import Durations, fit_durations
-from simfunnel.fitting.exposure import KINDS, Kind
+from simfunnel.fitting.exposure import KINDS, Kind, kind_of
 from simfunnel.fitting.figures import Floats
 from simfunnel.fitting.pace import Pace
+from simfunnel.fitting.phases import Phases
 from simfunnel.fitting.visits import LOST, WON, Visits
 from simfunnel.fitting.watching import groups, month_weights, spans
 
@@ -29,12 +30,9 @@ class Exits:
     assumptions: tuple[str, ...] = field(default=())
 
 
-def kind_of(goal: str) -> Kind:
-    """What an exit to a goal is: a win, a loss, or a move."""
-    return "won" if goal == WON else "lost" if goal == LOST else "move"
-
-
-def fit_exits(history: History, visits: Visits, pace: Pace, drift: Drift, *, seed: int = 1) -> Exits:
+def fit_exits(
+    history: History, visits: Visits, pace: Pace, drift: Drift, *, phases: Phases | None = None, seed: int = 1
+) -> Exits:
     """The exits of every stage that was ever visited."""
     months, said = month_weights(visits)
     luck = groups(history)
@@ -45,9 +43,9 @@ def fit_exits(history: History, visits: Visits, pace: Pace, drift: Drift, *, see
     for s, name in enumerate(visits.stages):
         if not (visits.stage == s).any():
             continue
-        plain = spans(visits, s, months, luck, half_life=drift.half_life)
+        plain = spans(visits, s, months, luck, half_life=drift.half_life, phases=phases)
         own = {
-            goal: spans(visits, s, months, luck, half_life=drift.half_life, time=clocks[kind_of(goal)])
+            goal: spans(visits, s, months, luck, half_life=drift.half_life, time=clocks[kind_of(goal)], phases=phases)
             for goal in plain.ends
             if kind_of(goal) in clocks
         }

@@ -26,6 +26,11 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)  # of
 _BANDS = len(_SHARES) + 2
 
 
+def kind_of(goal: str) -> Kind:
+    """What an exit to a goal is: a win, a loss, or a move."""
+    return "won" if goal == WON else "lost" if goal == LOST else "move"
+
+
 @dataclass(frozen=True)
 class Exposure:
     """Counts by day: `risk` (days, stages, bands) of deal-days watched, `events` (days, exits, bands) of exits taken.
@@ -51,8 +56,11 @@ class Exposure:
         return np.array([k == kind for k in self.kinds], dtype=bool)
 
     def hazards(self, factors: Floats) -> Floats:
-        """Exits a deal-day by exit and band, where day d counts factors[exit, d] times."""
-        sure = np.einsum("xd,dxb->xb", factors, self.risk[:, self.stage_of])
+        """Exits a deal-day by exit and band, where a day of a band counts factors[exit, day, band] times.
+
+        `factors` may have one band, which then is that of all.
+        """
+        sure = (factors * self.risk[:, self.stage_of].transpose(1, 0, 2)).sum(axis=1)
         hazards: Floats = self.events.sum(axis=0) / np.where(sure > 0, sure, 1.0)
         return hazards
 
@@ -84,7 +92,7 @@ def exposure(visits: Visits) -> Exposure:
             here = mine & (visits.goal == goal) & ((age > AT_ONCE) | visits.whole_days)
             day = np.minimum(np.floor(visits.left[here]).astype(np.int64), count - 1)
             np.add.at(events, (day, x, np.maximum(band[here], 0)), 1.0)
-    kinds: list[Kind] = ["won" if g == WON else "lost" if g == LOST else "move" for _, g in exits]
+    kinds = [kind_of(goal) for _, goal in exits]
     days = pd.date_range(visits.origin, visits.origin + timedelta(days=count - 1), freq="D")
     return Exposure(risk, events, exits, tuple(kinds), edges, days)
 

@@ -25,7 +25,8 @@ from simfunnel.fitting.effort import Effort, fit_effort
 from simfunnel.fitting.exits import Exits, fit_exits
 from simfunnel.fitting.exposure import KINDS, exposure
 from simfunnel.fitting.figures import Z95, Row, as_row, factor_estimate, percent
-from simfunnel.fitting.pace import Pace, fit_pace
+from simfunnel.fitting.pace import Pace
+from simfunnel.fitting.phases import Phases, fit_days
 from simfunnel.fitting.values import OTHER, Values, fit_values
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.fitting.watching import daily_counts
@@ -77,6 +78,7 @@ class _Found:
     visits: Visits
     exits: Exits
     pace: Pace
+    phases: Phases
     drift: Drift
     dependences: tuple[Dependence, ...]
     coming: Coming
@@ -142,8 +144,8 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
     """Fit everything."""
     visits, words = pooled(visits_of(history))
     table = exposure(visits)
-    pace = fit_pace(table, holidays, _FISCAL_YEAR_ENDS)
-    drift = fit_drift(table, pace)
+    pace, phases = fit_days(table, holidays, _FISCAL_YEAR_ENDS, whole_days=visits.whole_days)
+    drift = fit_drift(table, pace.of_exits(table) * phases.of_exits(table))
     bringing, said = fit_bringing(history)
     counts, weekday = daily_counts(history, bringing.brought if bringing else None)
     arrivals = fit_arrivals(counts, weekday, seed=seed, first_day=history.observed_from, holidays=holidays)
@@ -156,8 +158,8 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
     if effort is not None:  # who works is known, and times are those that their work and its queue leave
         members = sorted(one.name for team in effort.teams.values() for one in team.members)
         bare = effort.visits
-        pace = fit_pace(exposure(bare), holidays, _FISCAL_YEAR_ENDS)
-    exits = fit_exits(history, bare, pace, drift, seed=seed)
+        pace, phases = fit_days(exposure(bare), holidays, _FISCAL_YEAR_ENDS, whole_days=bare.whole_days)
+    exits = fit_exits(history, bare, pace, drift, phases=phases, seed=seed)
     dependences = fit_dependence(history, visits, table, members)
     deals = history.deals
     of_all = any(d.attribute == VALUE for d in dependences)
@@ -166,6 +168,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
         visits=visits,
         exits=exits,
         pace=pace,
+        phases=phases,
         drift=drift,
         dependences=dependences,
         coming=coming,
@@ -180,6 +183,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
             *told,
             *exits.assumptions,
             *pace.assumptions,
+            *phases.assumptions,
             *drift.assumptions,
             *dependence_words(dependences),
         ),
@@ -194,6 +198,7 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
     members = found.members
     effects = [
         *writing.pace_effects(found.exits, found.pace),
+        *writing.phase_effects(found.exits, found.phases),
         *writing.odds_effects(found.dependences, alone=len(found.exits.stages) == 1, members=members),
         *found.coming.effects(),
         *writing.luck_effects(found.exits, found.drift, start),
@@ -343,6 +348,8 @@ def _effect_rows(found: _Found) -> Iterator[Row]:
     for kind in kinds:
         for effect in found.pace.effects.get(kind, ()):
             yield as_row(f"effects.pace ({kind}, {writing.days_of(effect)})", "factor", effect.factor)
+        for phase in found.phases.of.get(kind, ()):
+            yield as_row(f"effects.hazard ({kind}, {phase.quarter_day}, {phase.age})", "factor", phase.factor)
     for one in found.dependences:
         for level, factor in one.levels.items():
             yield as_row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)

@@ -82,9 +82,9 @@ class Pace:
         return factors
 
     def of_exits(self, table: Exposure) -> Floats:
-        """The factor of each exit on each day of an exposure: an array (exits, days)."""
+        """The factor of each exit on each day of an exposure, whatever the age: an array (exits, days, 1)."""
         found = {kind: self.by_day(kind, table.days) for kind in KINDS}
-        return np.array([found[kind] for kind in table.kinds])
+        return np.array([found[kind] for kind in table.kinds])[:, :, np.newaxis]
 
 
 def at_year_end(days: Days) -> Mask:
@@ -108,7 +108,11 @@ def in_window(days: Days, fiscal_year_ends: int, window: int) -> Mask:
     return np.array(into) < abs(window)
 
 
-def fit_pace(table: Exposure, holidays: frozenset[date] = frozenset(), fiscal_year_ends: int = 12) -> Pace:
+def fit_pace(
+    table: Exposure,
+    holidays: frozenset[date] = frozenset(),
+    fiscal_year_ends: int = 12,
+) -> Pace:
     """The pace of each kind of exit.
 
     Args:
@@ -127,7 +131,7 @@ def fit_pace(table: Exposure, holidays: frozenset[date] = frozenset(), fiscal_ye
             effects = week[kind]
             by_week = counts[kind].times(Pace({kind: effects}).by_day(kind, table.days))
             effects += special_days(by_week, weekend_factor(effects), table.days, pace.holidays)
-            effects += _quarter_window(counts[kind], effects, table.days, pace) if kind != "move" else ()
+            effects += _quarter_effect(counts[kind], effects, table.days, pace) if kind != "move" else ()
             found[kind] = effects
         pace = Pace(found, holidays, fiscal_year_ends)
     return Pace(found, holidays, fiscal_year_ends, _said(pace, table))
@@ -269,15 +273,26 @@ def _gamma(counts: Counts, mask: Mask, prior: float, what: str) -> DayEffect:
     return DayEffect(what, Estimate(value, min(low, value), max(high, value), how, int(counts.on(mask)[0])))
 
 
-def _quarter_window(counts: Counts, so_far: tuple[DayEffect, ...], days: Days, pace: Pace) -> tuple[DayEffect, ...]:
-    """The factor at a quarter's end or start, if each quarter is forecast better by those of the others."""
+def _quarter_effect(counts: Counts, so_far: tuple[DayEffect, ...], days: Days, pace: Pace) -> tuple[DayEffect, ...]:
+    """The factor at a quarter's end or start, beside what is known of its days so far."""
     known = Pace({"won": so_far}, pace.holidays, pace.fiscal_year_ends)
-    due = counts.times(known.by_day("won", days))
-    quarter = np.array([quarter_of(d, pace.fiscal_year_ends)[0].toordinal() for d in days.date])
+    return quarter_window(counts.times(known.by_day("won", days)), days, pace.fiscal_year_ends)[1]
+
+
+def quarter_window(
+    due: Counts, days: Days, fiscal_year_ends: int, *, beside: tuple[int, ...] = (), burst: float | None = None
+) -> tuple[float, tuple[DayEffect, ...]]:
+    """The factor at a quarter's end or start, if each quarter is forecast better by those of the others.
+
+    Returns what that gains (log-likelihood; 0 where nothing is) and the effect, or (). `beside` are windows that are
+    known already, at whose side of the quarter none is looked for. `burst` is that of the counts unless given.
+    """
+    burst = due.burst if burst is None else burst
+    quarter = np.array([quarter_of(d, fiscal_year_ends)[0].toordinal() for d in days.date])
     best: tuple[DayEffect, ...] = ()
-    best_gain = _WINDOW_GAIN
-    for window in _WINDOWS:
-        inside = in_window(days, pace.fiscal_year_ends, window)
+    best_gain = 0.0
+    for window in (w for w in _WINDOWS if all((w > 0) != (other > 0) for other in beside)):
+        inside = in_window(days, fiscal_year_ends, window)
         pairs = []
         for q in np.unique(quarter):
             here, other = (quarter == q) & inside, (quarter == q) & ~inside
@@ -286,10 +301,10 @@ def _quarter_window(counts: Counts, so_far: tuple[DayEffect, ...], days: Days, p
             whole = here.sum() == abs(window) and other.sum() >= _NEAR
             if whole and other_seen >= 10 and other_due > 0 and expected > 3:
                 pairs.append((seen, expected * other_seen / other_due))
-        gain, found = _held_out(np.array(pairs), counts.burst)
-        if found is not None and gain > best_gain:
+        gain, found = _held_out(np.array(pairs), burst)
+        if found is not None and gain > max(best_gain, _WINDOW_GAIN):
             best, best_gain = (DayEffect(QUARTER, found, (window,)),), gain
-    return best
+    return best_gain, best
 
 
 def _held_out(ends: Floats, burst: float) -> tuple[float, Estimate | None]:

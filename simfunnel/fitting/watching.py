@@ -8,14 +8,19 @@ where recent months forecast better, older ones count less.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from simfunnel.crm.importing import History
 from simfunnel.fitting.durations import Watched
+from simfunnel.fitting.exposure import kind_of
 from simfunnel.fitting.figures import Floats
+from simfunnel.fitting.pace import in_window
+from simfunnel.fitting.phases import Phases
 from simfunnel.fitting.visits import HERE, Ints, Visits, visits_of
 
 _FEWEST_GROUPS = 8  # months, or weeks, that share luck; with fewer, each deal has its own
@@ -38,6 +43,7 @@ def spans(
     *,
     half_life: float = math.inf,
     time: tuple[Floats, Floats] | None = None,
+    phases: Phases | None = None,
 ) -> Watched:
     """The visits to one stage as they were watched, split by calendar month and weighted (see above).
 
@@ -48,29 +54,33 @@ def spans(
         luck: a number for each deal, equal for those that share luck (see `groups`).
         half_life: days after which a span of time counts half.
         time: nodes of a map from days to the time in which ages are counted; the clock's unless given.
+        phases: what young and old deals do in the phases of a quarter; spans are split where that changes.
     """
     mine = np.flatnonzero(visits.stage == stage)
     entered, left, deal = visits.entered[mine], visits.left[mine], visits.deal[mine]
     goal = np.where(visits.goal[mine] == HERE, "open", visits.goal[mine])
-    first = pd.Timestamp(visits.origin)
+    phases = phases or Phases({})
     parts = []
-    for month in pd.period_range(first, first + pd.Timedelta(days=visits.end - 0.5), freq="M"):
-        low, high = visits.day(month.start_time), visits.day((month + 1).start_time)
-        stays = (left > low) & (np.maximum(entered, 0.0) < high)
-        at_once = (left == entered) & (left == low)
-        here = np.flatnonzero(stays | at_once)
+    for low, high, month, day in _periods(visits, phases):
         middle = (max(low, 0.0) + min(high, visits.end)) / 2
-        weight = months[(month.month - 1) % 3] * 0.5 ** ((visits.end - middle) / half_life)
-        parts.append(
-            (
-                np.maximum(low, entered)[here],
-                np.minimum(left, high)[here],
-                np.where(left <= high, goal, "open")[here],
-                here,
-                np.full(len(here), weight),
+        weight = months[(month - 1) % 3] * 0.5 ** ((visits.end - middle) / half_life)
+        for young, old in itertools.pairwise((0.0, *phases.ages, math.inf)):
+            begin, stop = np.maximum(low, entered + young), np.minimum(np.minimum(left, high), entered + old)
+            stays = (left > begin) & (np.maximum(begin, 0.0) < np.minimum(high, entered + old))
+            at_once = (left == entered) & (low <= left) & (left < high) & (young == 0.0)
+            here = np.flatnonzero(stays | at_once)
+            calm = [float(phases.on(kind_of(k), np.array([young]), day)[0, 0]) for k in visits.goals(stage)]
+            parts.append(
+                (
+                    begin[here],
+                    stop[here],
+                    np.where(left <= stop, goal, "open")[here],
+                    here,
+                    np.full(len(here), weight),
+                    np.tile(calm, (len(here), 1)),
+                )
             )
-        )
-    starts, ends, outcome, row, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    starts, ends, outcome, row, weight, hazard = (np.concatenate(column) for column in zip(*parts, strict=True))
     since = entered[row]
     born = (starts <= since) & (since >= 0)
     starts = np.maximum(starts, 0.0)
@@ -87,7 +97,21 @@ def spans(
         deal=deal[row][keep],
         weight=weight[keep],
         ends=visits.goals(stage),
+        hazard={k: hazard[keep, c] for c, k in enumerate(visits.goals(stage))} if phases.of else {},
     )
+
+
+def _periods(visits: Visits, phases: Phases) -> Iterator[tuple[float, float, int, pd.DatetimeIndex]]:
+    """The history's months, cut where a window of the quarter begins or ends: from, to (days), month, a day in it."""
+    first = pd.Timestamp(visits.origin).normalize()
+    days = pd.date_range(first, first + pd.Timedelta(days=visits.end - 0.5), freq="D")
+    inside = [in_window(days, phases.fiscal_year_ends, window) for window in phases.windows]
+    kinds = np.column_stack([days.year * 12 + days.month, *inside])
+    cuts = np.flatnonzero((kinds[1:] != kinds[:-1]).any(axis=1)) + 1
+    bounds = [first.replace(day=1), *days[cuts], (days[-1] + pd.offsets.MonthBegin(1)).normalize()]
+    for low, high in itertools.pairwise(bounds):
+        here = max(low, first)
+        yield visits.day(low), visits.day(high), here.month, pd.DatetimeIndex([here])
 
 
 def groups(history: History) -> Ints:

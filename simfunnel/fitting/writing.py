@@ -17,10 +17,11 @@ from simfunnel.fitting.dependence import SMALL, Dependence
 from simfunnel.fitting.drift import Drift
 from simfunnel.fitting.durations import Durations
 from simfunnel.fitting.effort import StageWork
-from simfunnel.fitting.exits import Exits, kind_of
-from simfunnel.fitting.exposure import KINDS, Kind
+from simfunnel.fitting.exits import Exits
+from simfunnel.fitting.exposure import KINDS, Kind, kind_of
 from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sensible
 from simfunnel.fitting.pace import HOLIDAY, WEEKDAY, YEAR_END, DayEffect, Pace, weekdays, window_in_words
+from simfunnel.fitting.phases import Phases
 from simfunnel.fitting.queues import TeamWork
 from simfunnel.fitting.values import OTHER, Values
 
@@ -256,6 +257,18 @@ def pace_effects(found: Exits, pace: Pace) -> list[Effect]:
         names = exit_names(found, kinds)
         on = {} if len(names) == every else {"on": names[0] if len(names) == 1 else names}
         written.append({"when": line["when"], **on, "pace": line["pace"]})
+    return written
+
+
+def phase_effects(found: Exits, phases: Phases) -> list[Effect]:
+    """What young and old deals do in the phases of a quarter."""
+    written = []
+    for kind, parts in phases.of.items():
+        names = exit_names(found, [kind])
+        for part in parts:
+            when_ = {"quarter_day": part.quarter_day, "age": part.age}
+            factor = between(part.factor.low, part.factor.high, times)
+            written.append({"when": when_, "on": names[0] if len(names) == 1 else names, "hazard": factor})
     return written
 
 

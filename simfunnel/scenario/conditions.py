@@ -121,7 +121,13 @@ def member_names(team: str, spec: ScenarioSpec) -> tuple[str, ...]:
 
 def read_when(when: Mapping[str, object], words: Vocabulary) -> tuple[Clause, ...]:
     """The clauses of a condition, all of which must hold. Raises ValueError with words for the user."""
-    return tuple(read_clause(name, wanted, words) for name, wanted in when.items())
+    return tuple(clause for name, wanted in when.items() for clause in read_clauses(name, wanted, words))
+
+
+def read_clauses(name: str, wanted: object, words: Vocabulary) -> tuple[Clause, ...]:
+    """What a condition asks of a fact; of `quarter_day` it may ask several things: `not first 30, not last 7`."""
+    parts = str(wanted).split(",") if name == "quarter_day" else [wanted]
+    return tuple(read_clause(name, part, words) for part in parts)
 
 
 def read_clause(name: str, wanted: object, words: Vocabulary) -> Clause:
@@ -183,12 +189,13 @@ def _category(one: object, name: str, categories: tuple[str, ...]) -> Interval:
 
 
 def _quarter_days(wanted: object) -> Clause:
-    """`first 7` or `last 14`: days of the fiscal quarter."""
-    word, _, count = str(wanted).partition(" ")
-    if word not in ("first", "last") or not re.fullmatch(r"[1-9][0-9]{0,2}", count.strip()):
-        raise ValueError(f"quarter_day: '{wanted}' is not known; write 'first 7' or 'last 14'")
-    fact = FACT["quarter_day"] if word == "first" else FACT["quarter_days_left"]
-    return fact, (Interval(-0.5, int(count) - 0.5),)
+    """`first 7` or `last 14`: days of the fiscal quarter; `not first 7`: all but these."""
+    found = re.fullmatch(r"(not )? *(first|last) +([1-9][0-9]{0,2})", str(wanted).strip())
+    if not found:
+        raise ValueError(f"quarter_day: '{wanted}' is not known; write 'first 7', 'last 14' or 'not first 7'")
+    fact = FACT["quarter_day"] if found[2] == "first" else FACT["quarter_days_left"]
+    edge = int(found[3]) - 0.5
+    return fact, (Interval(edge, math.inf) if found[1] else Interval(-0.5, edge),)
 
 
 def _dates(one: object, start: date) -> Interval:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from simfunnel.errors import nearest
-from simfunnel.scenario.conditions import member_names, read_clause, vocabulary
+from simfunnel.scenario.conditions import member_names, read_clauses, vocabulary
 from simfunnel.scenario.fields import Shares
 from simfunnel.scenario.spec import ScenarioSpec
 from simfunnel.units import middle
@@ -49,7 +49,7 @@ def _idle_effects(spec: ScenarioSpec) -> Iterator[str]:
     chained = any(stage.refers for stage in spec.stages.values())
     for k, effect in enumerate(spec.effects):
         for name, wanted in effect.when.items():
-            _, intervals = read_clause(name, wanted, words)
+            intervals = [interval for _, found in read_clauses(name, wanted, words) for interval in found]
             why = ""
             drawn = spec.attributes.get(name)
             if drawn is not None and drawn.levels is not None:

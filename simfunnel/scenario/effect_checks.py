@@ -7,7 +7,7 @@ from typing import Any
 
 from simfunnel import units
 from simfunnel.errors import not_among
-from simfunnel.scenario.conditions import COUNTED, DATED, FACTS, STOCK, Vocabulary, read_clause, read_per
+from simfunnel.scenario.conditions import COUNTED, DATED, FACTS, STOCK, Vocabulary, read_clauses, read_per
 from simfunnel.scenario.documents import Path_
 from simfunnel.scenario.fields import STAYS
 from simfunnel.scenario.trees import Finding, Tree, at, is_broken, items_of, names_in, words_of
@@ -30,7 +30,7 @@ def conditions_can_be_read(tree: Tree) -> Iterator[Finding]:
                 if name in unread or (is_broken(tree, "attributes") and name not in FACTS):
                     continue
                 try:
-                    read_clause(name, wanted, words)
+                    read_clauses(name, wanted, words)
                 except ValueError as error:
                     yield (*path, name), str(error)
 

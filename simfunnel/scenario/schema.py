@@ -92,9 +92,10 @@ own parameters or with figures (`{{lognormal: {{mean: 30 min, cv: 0.8}}}}`, `{{g
 A condition (`when`, `only`, `first`) names facts and the values that they may have: {facts}, any attribute, or
 `in STAGE` (how many prospects are in that stage, or have come to that end, at the moment). A value is a name, a list of
 names, or a range: `1 h to 24 h` (the end left out), `over 5`, `at least 3`, `under 3 days`, `up to 4`. `quarter_day`
-takes `first 7` or `last 14`; `date` takes `2026-11-01 to 2026-12-15`, `from …` or `until …`; `holiday`
-takes yes or no, by the scenario's `calendar`. An effect on `pace` lets the times of exits run slower or faster on such
-days: `{{when: {{weekday: "Sat, Sun"}}, pace: x0.2}}`.
+takes `first 7`, `last 14` or `not first 7, not last 14`; `date` takes `2026-11-01 to 2026-12-15`, `from …` or
+`until …`; `holiday` takes yes or no, by the scenario's `calendar`. An effect on `pace` lets the times of exits run
+slower or faster on such days: `{{when: {{weekday: "Sat, Sun"}}, pace: x0.2}}`. One on `hazard` lets exits that fall due
+on such days, or at such ages, not take place: `{{when: {{quarter_day: first 30, age: over 14 days}}, hazard: x0.1}}`.
 
 Who is served next: {orders}."""
 
