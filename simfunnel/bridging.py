@@ -29,12 +29,13 @@ from simfunnel.contributions import booked_by_deal, read_replications
 from simfunnel.crm import History
 from simfunnel.deal_changes import Change, Rows, Span
 from simfunnel.errors import InputError, not_among
-from simfunnel.forecasting import prepared
+from simfunnel.forecasting import check_target, prepared
 from simfunnel.numerics import Floats
 from simfunnel.periods import quarter_name
 from simfunnel.replicate import Progress
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
+from simfunnel.windows import says_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,8 @@ def bridge(
     span = _quarter(before, after, deals_before, deals_after, period)
     if target is None and after.spec.target is not None:
         target = float(middle(after.spec.target))
-    notes: list[str] = []
+    check_target(after, target)
+    notes = [] if says_values(after.spec) else ["no value of a won deal is known: bookings are the number of wins here"]
     change = Change(deals_before, deals_after, span, notes, before, after)
     path = _path(before, after, change, notes)
     measure = _Measure(span, change.ids, replications, seed, workers, progress, len(path))

@@ -10,8 +10,9 @@ from simfunnel.forecasting import Forecast
 from simfunnel.kpis import METRICS
 from simfunnel.pipeline import coverage_table
 from simfunnel.results import QUANTILES
-from simfunnel.runs import figures_of, plain, tables_of, version, write_tables_and_pictures
+from simfunnel.runs import plain, tables_of, version, write_tables_and_pictures
 from simfunnel.spreadsheets import Sheet, readable, write_book
+from simfunnel.windows import is_told, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,31 +63,35 @@ def write_forecast(forecast: Forecast, folder: Path) -> Path:
     return write_tables_and_pictures(
         folder,
         tables={
-            **tables_of(forecast.runs),
+            **_tables_of_runs(forecast),
             "forecast": forecast.table,
             "timeline": forecast.timeline,
             "parts": forecast.parts,
             "deals": forecast.deals,
             **{name: table for name, table in extra.items() if table is not None},
         },
-        figures={**pictures(forecast), **_of_runs(forecast)},
+        figures=pictures(forecast),
         manifest=manifest_of(forecast.runs, "forecast")
         | {"as_of": forecast.as_of.isoformat(), "notes": list(forecast.notes)},
         texts={"scenario.yaml": forecast.scenario.to_yaml()},
     )
 
 
-def _of_runs(forecast: Forecast) -> dict[str, Figure]:
-    """The pictures of the simulation that show what the forecast's own do not: who went where, and the teams.
+def _tables_of_runs(forecast: Forecast) -> dict[str, pd.DataFrame]:
+    """The tables of the simulation, but its funnel, which counts those who come into a stage.
 
-    Its totals would stand beside those of the forecast, which is pooled, and say something else.
+    Today's open deals are in theirs already, so it would tell of their wins and not of them; and most new deals are
+    under way when the forecast ends.
     """
-    found = figures_of(forecast.runs)
-    return {name: figure for name, figure in found.items() if name in ("funnel", "teams")}
+    found = {name: table for name, table in tables_of(forecast.runs).items() if name != "funnel"}
+    return {name: told(table, valued=forecast.valued) for name, table in found.items()}
 
 
 def pictures(forecast: Forecast) -> dict[str, Figure]:
-    """The pictures of a forecast, by name: metrics by part, the quarter added up, and the deals to expect most of."""
+    """The pictures of a forecast, by name: metrics by part, the quarter added up, the deals to expect most of, teams.
+
+    The simulation's other pictures would stand beside those of the forecast, which is pooled, and say something else.
+    """
     from simfunnel import plots
 
     currency = forecast.scenario.spec.currency
@@ -100,7 +105,18 @@ def pictures(forecast: Forecast) -> dict[str, Figure]:
             note=note,
         )
         for metric in ("bookings", "wins", "pipeline_value")
+        if is_told(metric, valued=forecast.valued)
     }
+    if forecast.valued:
+        figures |= _of_money(forecast, currency, note)
+    return figures | ({"teams": forecast.runs.plot.teams()} if forecast.scenario.spec.teams else {})
+
+
+def _of_money(forecast: Forecast, currency: str, note: str) -> dict[str, Figure]:
+    """The quarter's bookings added up, and the deals to expect most of."""
+    from simfunnel import plots
+
+    figures = {}
     period = str(forecast.parts["period"].iloc[0])
     figures["forecast-quarter"] = plots.quarter(
         forecast.added_up,
@@ -134,7 +150,7 @@ def write_forecast_book(forecast: Forecast, path: Path | str) -> Path:
         sheets.append(_summaries(f"by {forecast.by}", rows, keep_unit=True))
     if forecast.coverage:
         table = coverage_table(list(forecast.coverage))
-        units = dict.fromkeys(("target", "already won", "still to be won", "open pipeline", "pipeline needed"), "money")
+        units = dict.fromkeys((str(c) for c in table.columns[1:]), "money")
         shares = dict.fromkeys(("chance of the target", "wanted chance"), "share")
         ratios = dict.fromkeys(("coverage", "coverage needed"), "count")
         sheets.append(Sheet("coverage", table, units | shares | ratios))
@@ -150,8 +166,8 @@ def _summary(forecast: Forecast) -> Sheet:
     total = forecast.table[forecast.table["part"] == "total"].drop(columns=["part", "n", "low", "high"])
     lines = [
         f"Forecast of {forecast.scenario.name} as of {forecast.as_of}",
-        f"{forecast.runs.replications} replications, seed {forecast.runs.seed}; money in "
-        f"{forecast.scenario.spec.currency}",
+        f"{forecast.runs.replications} replications, seed {forecast.runs.seed}"
+        + (f"; money in {forecast.scenario.spec.currency}" if forecast.valued else ""),
         *(
             f"Chance that {period} bookings reach {forecast.target:,.0f}: {chance:.0%}"
             for period, chance in forecast.prob_target().items()

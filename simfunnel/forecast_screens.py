@@ -26,7 +26,7 @@ def show_forecast(forecast: Forecast, unit: str = "quarter") -> None:
     spec = forecast.scenario.spec
     out.print(
         f"\nForecast as of {forecast.as_of}: {forecast.runs.replications} replications, seed "
-        f"{forecast.runs.seed}. Money in {spec.currency}; the pipeline is that at each {unit}'s end."
+        f"{forecast.runs.seed}. {_what_is_shown(forecast, unit)}"
     )
     out.print(_by_period(forecast.timeline[forecast.timeline["unit"] == unit], unit))
     if forecast.groups is not None:
@@ -41,12 +41,18 @@ def show_forecast(forecast: Forecast, unit: str = "quarter") -> None:
         out.print(f"P({period} bookings reach {money(forecast.target or 0.0, spec.currency)}) = {share(chance)}")
     for entry in forecast.coverage:
         out.print(f"{entry.words(spec.currency)}.")
-    if forecast.coverage:
+    if any(entry.gap and entry.hangs_on_pipeline for entry in forecast.coverage):
         out.print(
             "(Coverage assumes the same mix and luck of deals in a larger pipeline, and sellers with time for it.)"
         )
     for note in forecast.notes:
         out.print(f"Note: {note}.")
+
+
+def _what_is_shown(forecast: Forecast, unit: str) -> str:
+    if not forecast.valued:
+        return f"Open deals are those at each {unit}'s end."
+    return f"Money in {forecast.scenario.spec.currency}; the pipeline is that at each {unit}'s end."
 
 
 def _table(*names: str, title: str | None = None, words: int = 1) -> Table:
@@ -110,21 +116,23 @@ def _by_category(categories: pd.DataFrame) -> Table:
 
 def _largest(deals: pd.DataFrame) -> Table:
     columns = [str(c) for c in deals.columns]
-    expected, chances = columns[5], [c for c in columns if c.startswith("won ")]
+    expected, chances = ([c for c in columns if c.startswith(of)] for of in ("expected in ", "won "))
     shorter = [c.replace("won by end of ", "by end of ").replace("won in ", "in ") for c in chances]
     shown = deals.head(MOST_DEALS)
     title = (
         f"Open deals of which most is expected: {len(shown)} of {len(deals):,}; the chances to be won, and when if so"
+        if expected
+        else f"Open deals, the likeliest first: {len(shown)} of {len(deals):,}; the chances to be won, and when if so"
     )
+    worth = ["value", *expected] if expected else []  # none where no values are known
     words = ["deal", *(name for name in ("stage", "member") if shown[name].nunique() > 1)]
-    names = (*words, "days", "value", expected.replace("expected in", "exp."), *shorter)
+    names = (*words, "days", *(name.replace("expected in", "exp.") for name in worth), *shorter)
     table = _table(*names, title=title, words=len(words))
     table.add_column("date: P10 – P50 – P90", no_wrap=True)
     for row in shown.to_dict("records"):
         figures = [
             count(round(row["age"])),
-            money(row["value"]),
-            money(row[expected]),
+            *(money(row[name]) for name in worth),
             *(share(row[c]) for c in chances),
         ]
         table.add_row(*(str(row[name]) for name in words), *figures, _dates(row))

@@ -34,6 +34,7 @@ from simfunnel.replicate import Progress, run
 from simfunnel.results import Runs
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
+from simfunnel.windows import NO_VALUES, is_told, says_values, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,8 @@ class Forecast:
     included; `timeline` is the same by week, month and quarter, and `groups` by group besides, where one was asked for.
     `deals` has one row an open deal (see `pipeline.chances`); `coverage` one entry a quarter, where there is a target;
     `categories` the open value by the sellers' own category, where the export has it. `added_up` holds the current
-    quarter's bookings from its first day to its last.
+    quarter's bookings from its first day to its last. `valued` says whether it is known what deals are worth; if not,
+    nothing here is of money.
     """
 
     scenario: Scenario
@@ -70,6 +72,7 @@ class Forecast:
     categories: pd.DataFrame | None = None
     by: str | None = None
     groups: pd.DataFrame | None = None
+    valued: bool = True
 
     def total(self, metric: str = "bookings") -> pd.DataFrame:
         """One metric's totals: a row a replication, a column a period."""
@@ -126,6 +129,8 @@ def forecast(
         raise InputError(f"quarters must be 1 to 40, not {quarters}")
     if not 0 < confidence < 1:
         raise InputError(f"the wanted chance of a target must lie between 0 and 1, not {confidence:g}")
+    import pandas as pd
+
     history = deals if isinstance(deals, History) else None
     scenario = _model(scenario)
     day = _as_of(scenario, history, as_of)
@@ -134,18 +139,21 @@ def forecast(
     if by is not None:
         check_grouping(ready, by)
     if target is not None:
+        check_target(ready, target)
         ready = ready.override({"target": target})
     elif ready.spec.target is not None:
         target = float(middle(ready.spec.target))
+        check_target(ready, target)
+    valued = says_values(ready.spec)
     if not any(source.deals for source in ready.spec.sources.values()):
         notes.append("no open deals were given, so this forecast holds only those not yet created")
     won = won_until(history, ready.spec.start, ready.spec.fiscal_year_ends) if history else None
-    notes += _without_value(won, ready)
+    notes += _without_value(won, ready) if valued else [NO_VALUES]
     runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
-    correction = _correction(runs, history, record, seed)
+    correction = _correction(runs, history, record, seed, valued=valued)
     notes += correction.words if correction else ()
-    parts, found = parts_of(runs, won, correction=correction), chances(runs)
-    open_value = float(found["value"].sum()) if len(found) else 0.0
+    parts, found = told(parts_of(runs, won, correction=correction), valued=valued), chances(runs, valued=valued)
+    open_value = float(found["value"].sum()) if len(found) and valued else 0.0
     listed = deals.deals[deals.deals["outcome"] == "open"] if isinstance(deals, History) else deals
     before = already_won(won, ready.spec).get("bookings", 0.0)
     grouped = groups(ready, won, by, replications=runs.replications, seed=seed, workers=workers) if by else None
@@ -158,13 +166,23 @@ def forecast(
         deals=found,
         notes=tuple(notes),
         target=target,
-        timeline=timeline(runs, won, correction),
-        added_up=added_up(runs, won, correction),
+        timeline=told(timeline(runs, won, correction), valued=valued),
+        added_up=added_up(runs, won, correction) if valued else pd.DataFrame(),
         coverage=() if target is None else tuple(coverage(parts, open_value, target, confidence)),
-        categories=None if listed is None else categories(listed, found, before),
+        categories=None if listed is None or not valued else categories(listed, found, before),
         by=by,
-        groups=grouped,
+        groups=None if grouped is None else told(grouped, valued=valued),
+        valued=valued,
     )
+
+
+def check_target(scenario: Scenario, target: float | None) -> None:
+    """Raise InputError where a target in money is asked of a scenario that knows no values."""
+    if target is not None and not says_values(scenario.spec):
+        raise InputError(
+            f"the target is an amount of money, and {scenario.name} knows no values of deals: leave the target out, or "
+            "say in the file what a deal is worth, such as value: 12k"
+        )
 
 
 def _model(scenario: Scenario | Fitted) -> Scenario:
@@ -182,11 +200,13 @@ def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> d
     return day
 
 
-def _correction(runs: Runs, history: History | None, record: Track | None, seed: int) -> Correction | None:
+def _correction(
+    runs: Runs, history: History | None, record: Track | None, seed: int, *, valued: bool
+) -> Correction | None:
     """What is done to the totals still to come; nothing where nothing is known of past forecasts."""
     if record is None or history is None:
         return None
-    coming = {metric: runs.values(metric, "quarter").to_numpy() for metric in SUMS}
+    coming = {metric: runs.values(metric, "quarter").to_numpy() for metric in SUMS if is_told(metric, valued=valued)}
     spec = runs.scenario.spec
     return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed)
 

@@ -116,7 +116,7 @@ def corrected(parts: pd.DataFrame, correction: Correction, spec: ScenarioSpec, u
     values = parts["value"].to_numpy(dtype=float, copy=True)
     row = parts["replication"].rank(method="dense").to_numpy(dtype=int) - 1
     column = parts["period"].map(place).to_numpy(dtype=int)
-    for metric in SUMS:
+    for metric in correction.ratios:
         mine = ((parts["metric"] == metric) & (parts["part"] != PARTS[0])).to_numpy()
         values[mine] *= correction.of(metric, periods_, quarters)[row[mine], column[mine]]
     return parts.assign(value=values)

@@ -17,6 +17,8 @@ from simfunnel.units import middle
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simfunnel.scenario.spec import ScenarioSpec
+
 SOON = 28  # days
 CATEGORIES = ("closed", "commit", "most likely", "best case", "upside", "pipeline", "omitted")
 """Sellers' forecast categories, from the surest on; others follow in order of value."""
@@ -25,13 +27,14 @@ CATEGORIES = ("closed", "commit", "most likely", "best case", "upside", "pipelin
 # --- each deal --------------------------------------------------------------------------------------------------------
 
 
-def chances(runs: Runs) -> pd.DataFrame:
+def chances(runs: Runs, *, valued: bool = True) -> pd.DataFrame:
     """Each open deal: its chance to be won in 4 weeks and by each quarter's end, its date, and what to expect of it.
 
     Columns: deal, stage, age (days), value (mean over the replications where it is drawn), member; `expected in Q`
-    (value times the chance to be won by that quarter's end, Q being the current one); `won in 4 weeks`, `won by end of
-    Q`; `date P10`, `P50`, `P90` (of the replications in which it is won before the forecast ends; None without any).
-    The largest expected comes first.
+    (what of its value a win books, times the chance to be won by that quarter's end, Q being the current one);
+    `won in 4 weeks`, `won by end of Q`; `date P10`, `P50`, `P90` (of the replications in which it is won before the
+    forecast ends; None without any). The largest expected comes first. Where deals have no values (`valued`), value and
+    what to expect are left out.
     """
     import pandas as pd
 
@@ -49,7 +52,7 @@ def chances(runs: Runs) -> pd.DataFrame:
             "age": [float(middle(d.age)) for d in listed],
             "value": value.mean(axis=0),
             "member": [d.member or "" for d in listed],
-            f"expected in {names[0]}": np.where(won < quarters.edges[1], value, 0.0).mean(axis=0),
+            f"expected in {names[0]}": np.where(won < quarters.edges[1], value * booked_share(spec), 0.0).mean(axis=0),
             "won in 4 weeks": (won < SOON).mean(axis=0) if spec.days >= SOON else np.nan,
         }
     )
@@ -61,7 +64,14 @@ def chances(runs: Runs) -> pd.DataFrame:
         table[f"date P{q * 100:.0f}"] = [
             spec.start + timedelta(days=int(np.quantile(ordered[:n, k], q))) if n else None for k, n in enumerate(times)
         ]
-    return table.sort_values(table.columns[5], ascending=False, kind="stable").reset_index(drop=True)
+    table = table.sort_values(table.columns[5], ascending=False, kind="stable").reset_index(drop=True)
+    return table if valued else table.drop(columns=["value", table.columns[5]])
+
+
+def booked_share(spec: ScenarioSpec) -> float:
+    """The share of its value that a deal books when it is won; 1 where the scenario's stages differ in that."""
+    shares = {float(middle(stage.books.share)) for stage in spec.stages.values() if stage.books and stage.books.share}
+    return shares.pop() if len(shares) == 1 else 1.0
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------
@@ -73,7 +83,8 @@ class Coverage:
 
     `needed` is the pipeline (in value, of the present mix) at which the chance of the target is `confidence`, None
     where no size would do; `factor` is it over the present one. A coverage ratio is a pipeline over what is still to
-    be won.
+    be won. `open` and `new` are what today's open deals and those not yet created are expected to bring; `sure` is what
+    the quarter's bookings reach with the chance `confidence`.
     """
 
     period: str
@@ -83,6 +94,9 @@ class Coverage:
     chance: float
     confidence: float
     factor: float | None
+    open: float
+    new: float
+    sure: float
 
     @property
     def gap(self) -> float:
@@ -104,13 +118,22 @@ class Coverage:
         """The coverage that the confidence asks for."""
         return self.needed / self.gap if self.needed is not None and self.gap else None
 
+    @property
+    def hangs_on_pipeline(self) -> bool:
+        """Whether today's open deals bring most of what is still to come, so that their coverage decides."""
+        return self.open >= self.new
+
     def words(self, currency: str) -> str:
-        """The same in a sentence or two."""
+        """The same in a few sentences, of the coverage only where it decides."""
         if not self.gap:
             return f"{self.period}: what is already won reaches the target"
+        said = f"{self.period}: {money(self.gap, currency)} of {money(self.target)} are still to be won"
+        return said + (self._covered(currency) if self.hangs_on_pipeline else self._by_new_deals(currency))
+
+    def _covered(self, currency: str) -> str:
         said = (
-            f"{self.period}: {money(self.gap, currency)} of {money(self.target)} are still to be won; the open "
-            f"pipeline of {money(self.pipeline)} covers that {self.ratio:.1f} times. "
+            f"; the open pipeline of {money(self.pipeline)} covers that {self.ratio:.1f} times, and deals not yet "
+            f"created are expected to bring {money(self.new)}. "
         )
         aim = f"For a chance of {share(self.confidence)} to reach the target"
         if self.needed is None or self.needed_ratio is None:
@@ -118,11 +141,16 @@ class Coverage:
         if self.needed == 0:
             return said + f"{aim} none of it is needed: deals not yet created bring that alone"
         more = f"{self.needed_ratio:.1f} times would be needed, {money(self.needed, currency)}"
-        return said + f"{aim} {more} ({_beside(self.needed - self.pipeline)})"
+        return said + f"{aim} {more} ({_beside(self.needed - self.pipeline, 'than there is')})"
+
+    def _by_new_deals(self, currency: str) -> str:
+        bring = f"deals not yet created are expected to bring {money(self.new)}, today's open deals {money(self.open)}"
+        held = f"with a chance of {share(self.confidence)} bookings come to {money(self.sure, currency)} or more"
+        return f"; {bring}. So new deals decide, and {held} ({_beside(self.sure - self.target, 'than the target')})"
 
 
-def _beside(more: float) -> str:
-    return f"{money(abs(more))} {'more' if more >= 0 else 'less'} than there is"
+def _beside(more: float, than: str) -> str:
+    return f"{money(abs(more))} {'more' if more >= 0 else 'less'} {than}"
 
 
 def coverage(parts: pd.DataFrame, pipeline: float, target: float, confidence: float) -> list[Coverage]:
@@ -140,7 +168,10 @@ def coverage(parts: pd.DataFrame, pipeline: float, target: float, confidence: fl
         least = least_factor(target - won - new, open_, confidence)
         chance = float((won + open_ + new >= target).mean())
         before = float(won[0])
-        found.append(Coverage(str(period), target, before, pipeline, chance, confidence, least))
+        total = np.sort(won + open_ + new)
+        sure = float(total[min(int((1 - confidence) * len(total) + 1e-9), len(total) - 1)])
+        brought = (float(open_.mean()), float(new.mean()), sure)
+        found.append(Coverage(str(period), target, before, pipeline, chance, confidence, least, *brought))
     return found
 
 
@@ -173,6 +204,9 @@ def coverage_table(found: list[Coverage]) -> pd.DataFrame:
             "wanted chance": c.confidence,
             "coverage needed": c.needed_ratio,
             "pipeline needed": c.needed,
+            "expected of open deals": c.open,
+            "expected of new deals": c.new,
+            "reached with the wanted chance": c.sure,
         }
         for c in found
     ]

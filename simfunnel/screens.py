@@ -211,7 +211,8 @@ def show_backtest(found: Backtest) -> None:
     out = console()
     out.print(
         f"\nBacktest of {found.name}: {len(found.dates)} dates from {found.dates[0]} to {found.dates[-1]}, data to "
-        f"{found.last}; {found.replications} replications, seed {found.seed}. Money in {found.currency}."
+        f"{found.last}; {found.replications} replications, seed {found.seed}."
+        + (f" Money in {found.currency}." if found.valued else "")
     )
     out.print(
         "CRPS: how far forecasts lay from what came; less is better. Skill: how much less than the best baseline's."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simfunnel import views
+from simfunnel import kpis, views
 from simfunnel.calendars import quarter_of
 from simfunnel.engines.records import BOOKED
 from simfunnel.numerics import Floats
@@ -20,9 +20,12 @@ from simfunnel.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simfunnel.scenario.spec import ScenarioSpec
+
 METRICS = ("bookings", "wins")
 NEXT_4, NEXT_13, THIS_QUARTER, NEXT_QUARTER = "next 4 weeks", "next 13 weeks", "this quarter", "next quarter"
 WINDOWS = (NEXT_4, NEXT_13, THIS_QUARTER, NEXT_QUARTER)
+NO_VALUES = "no value of a won deal is known, so money is left out: all figures are numbers of deals"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,33 @@ def worth(deals: pd.DataFrame) -> pd.Series[float]:
     mean = float(deals.loc[deals["outcome"] == "won", "value"].mean())
     values: pd.Series[float] = deals["value"].fillna(1.0 if np.isnan(mean) else mean)
     return values
+
+
+def has_values(deals: pd.DataFrame) -> bool:
+    """Whether a history tells what a won deal was worth."""
+    return bool((deals.loc[deals["outcome"] == "won", "value"] > 0).any())
+
+
+def says_values(spec: ScenarioSpec) -> bool:
+    """Whether a scenario says what deals are worth, in `value` or by what a stage books.
+
+    One fitted to a history that does not know it has `value: 1`, so that wins are counted.
+    """
+    drawn = [getattr(case, "params", ()) for case in spec.value.cases.values()]
+    counts = all(params in ((("value", 0.0),), (("value", 1.0),)) for params in drawn)
+    return not counts or any(stage.books and stage.books.fixed for stage in spec.stages.values())
+
+
+def is_told(metric: str, *, valued: bool) -> bool:
+    """Whether a metric means anything: one in money needs values (see `has_values`, `says_values`)."""
+    return valued or kpis.METRICS[metric].unit != "money"
+
+
+def told(table: pd.DataFrame, *, valued: bool) -> pd.DataFrame:
+    """The rows of a table whose metric means anything."""
+    if valued or "metric" not in table:
+        return table
+    return table[[is_told(metric, valued=valued) for metric in table["metric"]]].reset_index(drop=True)
 
 
 def won_between(deals: pd.DataFrame, first: date, after: date) -> dict[str, float]:

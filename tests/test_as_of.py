@@ -26,6 +26,9 @@ def same(one: History, other: History) -> None:
     assert (one.tasks is None) == (other.tasks is None)
     if one.tasks is not None and other.tasks is not None:
         pd.testing.assert_frame_equal(one.tasks, other.tasks)
+    assert (one.amounts is None) == (other.amounts is None)
+    if one.amounts is not None and other.amounts is not None:
+        pd.testing.assert_frame_equal(one.amounts, other.amounts)
 
 
 @pytest.mark.parametrize("kind", exports.WITH_HISTORY)

@@ -21,6 +21,7 @@ from simfunnel.fitting.durations import fit_durations
 from simfunnel.fitting.figures import Estimate, QuantileTable, data_table, percent, quantile_table
 from simfunnel.fitting.values import explained_share, fit_values
 from simfunnel.fitting.watching import daily_counts, watched
+from simfunnel.replicate import records_of
 from simfunnel.scenario import from_tree, load, load_text
 from simfunnel.units import Uncertain, read_chance, read_rate
 
@@ -406,12 +407,32 @@ def test_percent_is_read_back() -> None:
 def test_maven_fit_loads_and_is_as_measured(maven: Fitted) -> None:
     assert load_text(maven.to_yaml()).warnings == TO_BE_FILLED
     table = maven.table.set_index("what")
-    assert table.loc["stages.Engaging.exits.Won.chance", "estimate"] == pytest.approx(0.54, abs=0.02)
-    assert table.loc["stages.Engaging.exits.stays.chance", "estimate"] == pytest.approx(0.135, abs=0.02)
     assert table.loc["sources.new deals.rate", "estimate"] == pytest.approx(27, abs=2)
     assert maven.tree["value"]["by"] == "product"
     assert len(maven.tree["teams"]["sellers"]["members"]) == 30
     assert "weekday" not in maven.tree["sources"]["new deals"]
+
+
+def test_maven_deals_end_in_a_simulation_as_those_of_spring_did(maven: Fitted, shared_data: Path) -> None:
+    """Won, lost, or neither within half a year: new deals of two simulated quarters, and those created in April and May.
+
+    Old deals rest in a quarter's first month and may miss their time, so the file's chances alone don't say it.
+    """
+    deals = read_export(shared_data / MAVEN).until().deals
+    spring = deals[deals["created"].between("2017-04-01", "2017-05-31")]
+    came = spring["outcome"].value_counts(normalize=True)
+    ends = []
+    scenario = from_tree({**maven.tree, "horizon": "4 quarters"})
+    for k in range(6):
+        records, plan = records_of(scenario, k)
+        fresh = records.prospects.born < 184
+        places = [plan.place_names.index(name) for name in ("Won", "lost")]
+        gone = [records.moves.prospect[records.moves.goal == place] for place in places]
+        ends.append([np.isin(np.flatnonzero(fresh), who).mean() for who in gone])
+    won, lost = np.mean(ends, axis=0)
+    error = 2.5 * np.std(ends, axis=0, ddof=1) / 6**0.5 + 0.03  # of the fit, and of a spring that was as it was
+    assert abs(won - came["won"]) < error[0]
+    assert abs(lost - came["lost"]) < error[1]
 
 
 def test_maven_fitted_in_june_foretells_the_wins_of_the_third_quarter(shared_data: Path) -> None:

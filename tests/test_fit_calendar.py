@@ -20,7 +20,7 @@ from simfunnel.fitting.arrivals import fit_arrivals
 from simfunnel.fitting.dependence import fit_dependence
 from simfunnel.fitting.drift import fit_drift
 from simfunnel.fitting.exposure import Exposure, exposure
-from simfunnel.fitting.pace import YEAR_END, Pace, fit_pace, weekdays
+from simfunnel.fitting.pace import YEAR_END, Counts, Pace, fit_pace, in_window, quarter_window, weekdays
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.forecasting import forecast
 from simfunnel.replicate import run
@@ -98,6 +98,28 @@ def test_a_christmas_not_yet_seen_is_taken_from_the_weekends() -> None:
     assert any("assumed from the weekends" in said for said in pace.assumptions)
     _, _, always = looked_at(flat(2, weekend=1.0).until(300))
     assert not always.effects["won"]
+
+
+def ends_of_quarters(a_day: float, factors: list[float]) -> list[tuple[int, float]]:
+    """The window found, and its factor, where each quarter's last 30 days bring so many times what the others do."""
+    days = pd.date_range("2025-01-01", pd.Timestamp("2025-01-01") + pd.offsets.QuarterEnd(len(factors)), freq="D")
+    factor = np.where(in_window(days, 12, -30), np.array(factors)[(days.quarter - 1) + 4 * (days.year - 2025)], 1.0)
+    counts = Counts(np.round(a_day * factor, 2), np.full(len(days), a_day))
+    _, found = quarter_window(counts, days, 12)
+    return [(effect.which[0], effect.factor.value) for effect in found]
+
+
+def test_a_quarters_end_must_be_seen_in_two_quarters() -> None:
+    assert ends_of_quarters(8.0, [1.5]) == []
+    assert ends_of_quarters(8.0, [1.0, 2.0]) == []
+    ((window, factor),) = ends_of_quarters(8.0, [1.5, 1.5])
+    assert window == -30
+    assert factor == pytest.approx(1.5, rel=0.1)
+
+
+def test_what_two_small_quarters_share_may_be_chance_and_what_five_share_is_not() -> None:
+    assert ends_of_quarters(0.5, [1.6] * 2) == []
+    assert [window for window, _ in ends_of_quarters(0.5, [1.6] * 5)] == [-30]
 
 
 def test_holidays_need_a_country() -> None:

@@ -18,6 +18,7 @@ from simfunnel.errors import InputError, RunError
 from simfunnel.pooling import Track
 from simfunnel.replicate import Progress, warm_up
 from simfunnel.runs import check_folder, plain, version, write_tables_and_pictures
+from simfunnel.windows import NO_VALUES, has_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,11 @@ class Backtest:
     reliability: pd.DataFrame = field(repr=False)
     calibration: Calibration
     notes: tuple[str, ...]
+
+    @property
+    def valued(self) -> bool:
+        """Whether it is known what deals were worth; if not, nothing here is of money."""
+        return NO_VALUES not in self.notes
 
     @property
     def record(self) -> Track:
@@ -187,13 +193,13 @@ def _result(read: Export, whole: pd.DataFrame, replays: list[Replay], plan: _Pla
         brier=tables.brier_of(deals),
         reliability=tables.reliability_of(deals),
         calibration=tables.calibration_of(cases),
-        notes=_notes(replays),
+        notes=_notes(replays, whole),
     )
 
 
-def _notes(replays: list[Replay]) -> tuple[str, ...]:
+def _notes(replays: list[Replay], whole: pd.DataFrame) -> tuple[str, ...]:
     """What the reader must mind."""
-    said = []
+    said = [] if has_values(whole) else [NO_VALUES]
     gaps = [(b.as_of - a.as_of).days for a, b in pairwise(replays)]
     if gaps and min(gaps) < 91:
         said.append(

@@ -15,7 +15,17 @@ from simfunnel.baselines import BASELINES
 from simfunnel.calibration import Calibration, calibrate, stretch_needed, widened
 from simfunnel.numerics import Floats
 from simfunnel.pooling import Scored, Track, pooled
-from simfunnel.windows import METRICS, NEXT_4, NEXT_QUARTER, THIS_QUARTER, WINDOWS, Window, won_between
+from simfunnel.windows import (
+    METRICS,
+    NEXT_4,
+    NEXT_QUARTER,
+    THIS_QUARTER,
+    WINDOWS,
+    Window,
+    has_values,
+    is_told,
+    won_between,
+)
 
 LEVELS = (0.5, 0.8, 0.9)
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -38,14 +48,17 @@ def cases_of(replays: Sequence[Replay], whole: pd.DataFrame) -> pd.DataFrame:
     Our own forecast is pooled from the others' with the weights and the spread that the dates before tell, as far as
     their windows were over by then.
 
-    `whole` are the deals of the whole export: what came is taken from it, here and nowhere earlier.
+    `whole` are the deals of the whole export: what came is taken from it, here and nowhere earlier. Where it tells no
+    values, there are no bookings.
     """
     rows: list[dict[str, Any]] = []
     track = Track()
+    valued = has_values(whole)
+    metrics = [metric for metric in METRICS if is_told(metric, valued=valued)]
     for found in sorted(replays, key=lambda replay: replay.as_of):
         for window in found.windows:
             came = won_between(whole, window.begin, window.after)
-            for metric in METRICS:
+            for metric in metrics:
                 rows += _cases(found, window, metric, came[metric], track)
     return pd.DataFrame(rows)
 
@@ -218,7 +231,7 @@ def calibration_of(cases: pd.DataFrame) -> Calibration:
     """By how much our forecasts' spreads are off, from all windows together."""
     ours = cases[cases["method"] == OURS]
     found = {}
-    for metric in METRICS:
+    for metric in (metric for metric in METRICS if metric in set(ours["metric"])):
         rows = ours[ours["metric"] == metric]
         found[metric] = (rows["pool_needed"].to_numpy(dtype=float), rows["as_of"].to_numpy(dtype=str))
     return calibrate(found)

@@ -92,7 +92,8 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
 
     With a target, the coverage needed is told: how many times the open pipeline would have to cover what is still to be
     won, for the chance wanted. It assumes that a pipeline f times as large, of the same mix, books f times as much on
-    the same luck, and that sellers have the time for it.
+    the same luck, and that sellers have the time for it. Of a quarter to which deals not yet created bring more than
+    today's, it is told instead what its bookings reach with that chance.
 
     Args:
         scenario: The scenario file, as `fit` writes it.
@@ -107,6 +108,7 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
 
     as_of, aim, wanted = _checked(asked)
     model = load(scenario)
+    forecasting.check_target(model, aim)
     folder = folder_for(asked.output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=asked.json_)
     if folder:
         runs.check_folder(folder)

@@ -39,6 +39,7 @@ class Draft:
     `tasks` name a deal by its label in the index of `deals`; `visits` is None for a flat export. `order` has the open
     stages' order where something says it. `complete`: each deal is seen from its first moment on, whenever it closed.
     `channel` is the one of `others` that says where deals came from; `deals` may have `brought_by`, the id of who did.
+    `amounts` are those that deals had and since when (see `amounts_of`), where a history tells them.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -52,6 +53,7 @@ class Draft:
     complete: bool = False
     currency: str = ""
     channel: str = ""
+    amounts: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class History:
     `entered`, `left` (NaT while there), `next` (a stage, 'won', 'lost', or '' while there), `owner`. A flat export has
     one visit a deal, to `open_stage`. `stages` are the open stages in their order, which deals may skip and go back in.
     `tasks`, where known, has `deal`, `activity`, `member`, `start`, `end` (NaT while under way). `currency` is ''
-    where nothing tells. `channel` is the attribute that says where deals came from, or ''.
+    where nothing tells. `channel` is the attribute that says where deals came from, or ''. `amounts`, where known, has
+    each amount that a deal had, and since when: `deal`, `at`, `value` (NaN where it had none).
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -85,6 +88,7 @@ class History:
     tasks: pd.DataFrame | None = field(default=None, repr=False)
     currency: str = ""
     channel: str = ""
+    amounts: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def end(self) -> pd.Timestamp:
@@ -178,6 +182,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         tasks=None if draft.tasks is None else _placed(mended.tasks, places, ["start", "deal"]),
         currency=draft.currency,
         channel=channel if channel in attributes else "",
+        amounts=None if draft.amounts is None else _placed(draft.amounts, places, ["deal", "at"]),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfunnel.crm.amounts import amounts_of
 from simfunnel.crm.currencies import in_one_currency
 from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.facts import facts_of, moments_of, names_to_ends, no_facts, order_by_chance
@@ -214,6 +215,7 @@ class StageHistory:
             whole_days=bool(whole_days),
             currency=base.currency,
             channel=base.channel,
+            amounts=amounts_of(facts, deals),
         )
 
     def _as_told(self, deals: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

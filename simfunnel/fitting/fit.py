@@ -16,6 +16,7 @@ from simfunnel.crm.importing import History
 from simfunnel.errors import InputError
 from simfunnel.fitting import writing
 from simfunnel.fitting.arrivals import Arrivals, fit_arrivals
+from simfunnel.fitting.asked import as_asked, fit_share, share_words
 from simfunnel.fitting.bringing import fit_bringing
 from simfunnel.fitting.channels import fit_channels
 from simfunnel.fitting.coming import Coming
@@ -24,13 +25,13 @@ from simfunnel.fitting.drift import Drift, fit_drift
 from simfunnel.fitting.effort import Effort, fit_effort
 from simfunnel.fitting.exits import Exits, fit_exits
 from simfunnel.fitting.exposure import KINDS, exposure
-from simfunnel.fitting.figures import Z95, Row, as_row, factor_estimate, percent
+from simfunnel.fitting.figures import Z95, Estimate, Row, as_row, factor_estimate, percent
 from simfunnel.fitting.pace import Pace
 from simfunnel.fitting.phases import Phases, fit_days
 from simfunnel.fitting.values import OTHER, Values, fit_values
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.fitting.watching import daily_counts
-from simfunnel.fitting.writing import STAYS, TEAM, duration, goal_name
+from simfunnel.fitting.writing import STAYS, TEAM, WON, duration, goal_name
 from simfunnel.formatting import counted
 from simfunnel.scenario.documents import dump
 from simfunnel.scenario.variants import merge
@@ -83,6 +84,7 @@ class _Found:
     dependences: tuple[Dependence, ...]
     coming: Coming
     values: Values | None
+    share: Estimate | None
     members: list[str]
     shares: dict[str, dict[str, tuple[int, int]]]
     work: _Work | None
@@ -142,6 +144,8 @@ def fit(
 
 def _find(history: History, busy: float | None, seed: int, holidays: frozenset[date]) -> _Found:
     """Fit everything."""
+    share = fit_share(history)
+    history = as_asked(history, share)
     visits, words = pooled(visits_of(history))
     table = exposure(visits)
     pace, phases = fit_days(table, holidays, _FISCAL_YEAR_ENDS, whole_days=visits.whole_days)
@@ -173,6 +177,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
         dependences=dependences,
         coming=coming,
         values=values,
+        share=share,
         members=members,
         shares={name: _shares(history, name) for name in history.attributes},
         work=None if effort else _work(exits, coming.everyone, len(members), busy),
@@ -204,7 +209,7 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
         *writing.luck_effects(found.exits, found.drift, start),
     ]
     levels = {name: found.coming.attribute(history, name, counts) for name, counts in found.shares.items()}
-    stages = writing.stages(found.exits, works, delay)
+    stages = writing.stages(found.exits, works, delay, found.share)
     return {
         "name": f"Fitted from {history.name}",
         "start": start.isoformat(),
@@ -324,6 +329,7 @@ def _places(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
 
 def _rows(found: _Found) -> list[Row]:
     rows = [*_exit_rows(found.exits), *_effect_rows(found), *found.coming.rows(), *_value_rows(found.values)]
+    rows += [as_row(f"stages.{WON}.books", "share of value", found.share)] if found.share else []
     rows += [row for name, counts in found.shares.items() for row in _share_rows(name, counts)]
     if found.effort is not None:
         rows += _effort_rows(found.effort)
@@ -417,6 +423,7 @@ def _assumptions(history: History, found: _Found, currency: str, country: str) -
             "day, and new deals are counted from that day on"
         )
     said += found.values.assumptions if found.values else ["no value of a won deal is known: every win counts as 1"]
+    said += [share_words(found.share)] if found.share else []
     if found.members and found.work:
         work = found.work
         sellers = counted(len(found.members), "seller")

@@ -36,6 +36,8 @@ _CHRISTMAS = 24  # of December; from then on the year ends
 _DIP = 0.5  # of what a weekend takes off, a day between Christmas and New Year is first taken to take off
 _BEST_OF_SEVERAL = 2.0  # how much more the best of several windows is shrunk than a lone one would be
 _WINDOW_GAIN = 4.0  # as GAIN, for the best of several windows
+_FEW_QUARTERS = 4  # with fewer a window must gain so much, and its interval must leave out 1: two ends agree by chance
+_FEW_GAIN = 6.0
 _WINDOWS = (-7, -14, -30, 14, 30)  # days at a quarter's end (negative) or its start that may differ
 HOLIDAY, YEAR_END, QUARTER, WEEKDAY = "holiday", "year end", "quarter", "weekday"
 
@@ -134,7 +136,7 @@ def fit_pace(
             effects += _quarter_effect(counts[kind], effects, table.days, pace) if kind != "move" else ()
             found[kind] = effects
         pace = Pace(found, holidays, fiscal_year_ends)
-    return Pace(found, holidays, fiscal_year_ends, _said(pace, table))
+    return Pace(found, holidays, fiscal_year_ends, pattern_words(pace, table))
 
 
 @dataclass(frozen=True)
@@ -302,9 +304,19 @@ def quarter_window(
             if whole and other_seen >= 10 and other_due > 0 and expected > 3:
                 pairs.append((seen, expected * other_seen / other_due))
         gain, found = _held_out(np.array(pairs), burst)
-        if found is not None and gain > max(best_gain, _WINDOW_GAIN):
+        if found is not None and gain > best_gain and _is_sure(found, gain, len(pairs)):
             best, best_gain = (DayEffect(QUARTER, found, (window,)),), gain
     return best_gain, best
+
+
+def _is_sure(found: Estimate, gain: float, quarters: int) -> bool:
+    """Whether a window's factor, and what it gains on quarters left out, is more than chance gives the best of several.
+
+    Those of a small history, with two or three quarters, may agree by chance.
+    """
+    if quarters >= _FEW_QUARTERS:
+        return gain > _WINDOW_GAIN
+    return gain > _FEW_GAIN and not found.low <= 1 <= found.high
 
 
 def _held_out(ends: Floats, burst: float) -> tuple[float, Estimate | None]:
@@ -327,12 +339,12 @@ def _held_out(ends: Floats, burst: float) -> tuple[float, Estimate | None]:
     return gain, factor_estimate(value, error, how, int(seen.sum()))
 
 
-def _said(pace: Pace, table: Exposure) -> tuple[str, ...]:
-    """What the calendar does, in words."""
+def pattern_words(pace: Pace, table: Exposure, by_age: tuple[Kind, ...] = ()) -> tuple[str, ...]:
+    """What the calendar does, in words; nothing of the kinds whose quarter goes by age, where that is all."""
     said = []
     names = {"won": "wins", "lost": "losses", "move": "moves"}
     for kind in KINDS:
-        if not table.events[:, table.of(kind)].sum():
+        if not table.events[:, table.of(kind)].sum() or (kind in by_age and not pace.effects[kind]):
             continue
         parts = [f"{_days_in_words(e)} x{e.factor.value:.2g}" for e in pace.effects[kind]]
         said.append(f"{names[kind]} by the calendar: {', '.join(parts) if parts else 'no pattern beyond chance'}")

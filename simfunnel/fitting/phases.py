@@ -28,6 +28,7 @@ from simfunnel.fitting.pace import (
     Pace,
     fit_pace,
     in_window,
+    pattern_words,
     quarter_window,
     window_in_words,
 )
@@ -121,7 +122,7 @@ def fit_days(
     for _ in range(_ROUNDS):
         found = {}
         hazards = table.hazards(factors * phases.of_exits(table))
-        for kind in _CLOSINGS:
+        for kind in (k for k in _CLOSINGS if table.of(k).any()):
             x = table.of(kind)
             due = np.einsum("xd,dxb,xb->db", factors[x, :, 0], table.risk[:, table.stage_of[x]], hazards[x])
             seen = table.events[:, x].sum(axis=1)
@@ -130,7 +131,9 @@ def fit_days(
             found[kind] = _parted(seen, due, burst, table, fiscal_year_ends, half=0.5 if whole_days else 0.0)
         phases = Phases({kind: parts for kind, parts in found.items() if parts}, fiscal_year_ends)
     kept = {kind: bare[kind] if kind in phases.of else effects for kind, effects in pace.effects.items()}
-    return replace(pace, effects=kept), replace(phases, assumptions=_said(phases))
+    fitted = replace(pace, effects=kept)
+    said = pattern_words(fitted, table, by_age=tuple(phases.of))
+    return replace(fitted, assumptions=said), replace(phases, assumptions=_said(phases))
 
 
 def _parted(

@@ -140,19 +140,23 @@ def times(factor: float) -> str:
 # --- stages -----------------------------------------------------------------------------------------------------------
 
 
-def stages(found: Exits, works: Mapping[str, Effect], delay: dict[str, float]) -> dict[str, Any]:
+def stages(
+    found: Exits, works: Mapping[str, Effect], delay: dict[str, float], share: Estimate | None = None
+) -> dict[str, Any]:
     """The open stages with their exits, and what is won.
 
     Args:
         found: the fitted exits.
         works: the work of those stages in which sellers work (see `assumed_work`, `work`).
         delay: days that this work takes, which come off the times of those stages.
+        share: of its value that a win books; all of it unless known.
     """
     written = {}
     for name, fitted in found.stages.items():
         work = {"work": works[name]} if name in works else {}
         written[name] = {**work, "exits": _exits(fitted, delay.get(name, 0.0))}
-    return {**written, WON: {"books": "value"}}
+    books = f"{between(share.low, share.high, percent)} of value" if share else "value"
+    return {**written, WON: {"books": books}}
 
 
 def assumed_work(hours: float) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def deals(table: pd.DataFrame, *, currency: str = "", note: str = "") -> Figure:
     _dates(when, table)
     handles = [
         Patch(color=PALE, label="value"),
-        Patch(color=BLUE, label=f"expected in {period}: value times chance"),
+        Patch(color=BLUE, label=f"expected in {period}: what a win books times its chance"),
         Line2D([], [], color=GREEN, marker="o", lw=3, label="date if it is won: P10, P50, P90"),
     ]
     legend(figure, handles)
