@@ -26,13 +26,17 @@ _MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+LONGEST_NIGHT = 16  # hours; a range over midnight that lasts so long has its ends the wrong way round
 DAYS = tuple(name[:3] for name in _DAY_NAMES)
 MONTHS = tuple(name[:3] for name in _MONTH_NAMES)
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """Open hours, the same on every open day: pairs of clock hours such as (9.0, 17.0)."""
+    """Open hours, the same on every open day: pairs of clock hours such as (9.0, 17.0).
+
+    Hours beyond 24 are those of the next day: a shift over midnight, (22.0, 30.0), belongs to the day of its begin.
+    """
 
     days: tuple[int, ...] = (0, 1, 2, 3, 4)
     hours: tuple[tuple[float, float], ...] = ((9.0, 17.0),)
@@ -47,8 +51,26 @@ class Calendar:
         """Hours of an open day."""
         return sum(end - begin for begin, end in self.hours)
 
+    @property
+    def over_midnight(self) -> float:
+        """Hours of the next day until which the work of an open day goes on."""
+        return max((end - 24 for _, end in self.hours if end > 24), default=0.0)
+
+    def clock(self) -> str:
+        """The hours in words.
+
+        >>> Calendar(hours=((9.0, 12.25), (22.0, 30.0))).clock()
+        '09:00-12:15, 22:00-06:00'
+        """
+        return ", ".join(f"{_clock(begin)}-{_clock(end - 24 if end > 24 else end)}" for begin, end in self.hours)
+
 
 ALWAYS = Calendar(days=tuple(range(7)), hours=((0.0, 24.0),))
+
+
+def _clock(hour: float) -> str:
+    minutes = round(60 * hour)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
 def read_days(text: object) -> tuple[int, ...]:
@@ -83,7 +105,7 @@ def _position(word: str, what: str, names: tuple[str, ...]) -> int:
 
 
 def read_hours(value: object) -> tuple[tuple[float, float], ...]:
-    """Open hours from `09:00-17:00`, `09:00-12:00, 13:00-17:00` or a list of such ranges."""
+    """Open hours from `09:00-17:00`, `09:00-12:00, 13:00-17:00`, `22:00-06:00` or a list of such ranges."""
     parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
     ranges = []
     for part in parts:
@@ -91,11 +113,16 @@ def read_hours(value: object) -> tuple[tuple[float, float], ...]:
         if not found:
             raise ValueError(f"'{part}' is no range of hours; write for example \"09:00-17:00\", in quotes")
         begin, end = int(found[1]) + int(found[2]) / 60, int(found[3]) + int(found[4]) / 60
-        if not 0 <= begin < end <= 24:
-            raise ValueError(f"'{part}': hours must rise and lie within 00:00 to 24:00")
-        ranges.append((begin, end))
+        over = end < begin < 24 and end + 24 - begin < LONGEST_NIGHT
+        if not over and not 0 <= begin < end <= 24:
+            raise ValueError(
+                f"'{part}': hours must rise and lie within 00:00 to 24:00, or go on over midnight for less than "
+                f"{LONGEST_NIGHT} hours, as 22:00-06:00"
+            )
+        ranges.append((begin, end + 24 if over else end))
     ranges.sort()
-    if any(b[0] < a[1] for a, b in itertools.pairwise(ranges)):
+    again = [(a + 24, b + 24) for a, b in ranges[:1]]  # the next day's first, after a shift over midnight
+    if any(b[0] < a[1] for a, b in itertools.pairwise([*ranges, *again])):
         raise ValueError(f"'{value}': the ranges overlap")
     return tuple(ranges)
 
@@ -125,12 +152,15 @@ def work_map(calendar: Calendar, start: date, days: int, pace: Callable[[date], 
     if calendar == ALWAYS and days > 0 and len({pace(start + timedelta(days=d)) for d in range(days)}) == 1:
         return np.array([0.0, float(days)]), np.array([0.0, 24.0 * days * pace(start)])
     x, y = [0.0], [0.0]
-    for d in range(days):
+    for d in range(-1 if calendar.over_midnight > 0 else 0, days):
         day = start + timedelta(days=d)
         speed = pace(day) if calendar.is_open(day) else 0.0
         if speed <= 0:
             continue
         for begin, end in calendar.hours:
+            begin, end = max(begin, -24.0 * d), min(end, 24.0 * (days - d))  # what lies within
+            if begin >= end:
+                continue
             if d + begin / 24 > x[-1]:
                 x.append(d + begin / 24)
                 y.append(y[-1])

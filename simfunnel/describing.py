@@ -72,12 +72,7 @@ def _calendar(calendar: Calendar) -> str:
     if calendar == ALWAYS:
         return "everyone works round the clock"
     days = ", ".join(DAYS[d] for d in calendar.days)
-    hours = ", ".join(f"{_clock(a)}-{_clock(b)}" for a, b in calendar.hours)
-    return f"work on {days} {hours}" + ("" if calendar.holidays else ", no holidays")
-
-
-def _clock(hour: float) -> str:
-    return f"{int(hour):02d}:{round(60 * (hour % 1)):02d}"
+    return f"work on {days} {calendar.clock()}" + ("" if calendar.holidays else ", no holidays")
 
 
 # --- quantities -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ CALENDARS: tuple[Any, ...] = (
     "always",
     {"days": "Mon-Fri", "hours": "09:00-17:00"},
     {"days": "Mon-Sat", "hours": "08:30-12:00, 13:00-24:00", "holidays": ["2026-03-06", "2026-03-09"]},
+    {"days": "Mon-Fri", "hours": "22:00-06:00", "holidays": ["2026-03-09"]},
 )
 HORIZONS = ("6 h", "1 day", "2.5 days", "10 days", "5 weeks")
 SOME_TIME: tuple[Any, ...] = (

@@ -44,6 +44,18 @@ def at(day: int, hour: float) -> float:
 # --- the map ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_week_of_nights_from_monday_to_friday() -> None:
+    """The last ends on Saturday morning, and a holiday's is the one that begins on it."""
+    nights = Calendar(hours=((22.0, 30.0),), holidays=frozenset({date(2026, 10, 7)}))
+    maps = packed(nights, 7)
+    ends = {at(0, 22): 0.0, at(1, 2): 4.0, at(1, 22): 8.0, at(2, 6): 16.0, at(3, 22): 16.0, at(5, 6): 32.0, 7.0: 32.0}
+    assert {moment: forward(maps, 0, moment) for moment in ends} == pytest.approx(ends)
+    every = Calendar(days=tuple(range(7)), hours=((22.0, 30.0),))
+    assert forward(packed(every, 7), 0, 1.0) == pytest.approx(6.0 + 2.0)  # also of the shift before the start
+    assert forward(packed(every, 7), 0, 7.0) == pytest.approx(7 * 8.0)
+    assert forward(packed(nights, 7), 0, 0.25) == 0.0  # Sunday's is closed
+
+
 def test_a_week_of_office_hours() -> None:
     x, y = work_map(OFFICE, MONDAY, 7, full_pace)
     assert y[-1] == 40.0
@@ -274,6 +286,8 @@ def test_months_that_are_none(text: str) -> None:
         ("13:00-17:00, 08:00-12:00", ((8.0, 12.0), (13.0, 17.0))),
         (["00:00-24:00"], ((0.0, 24.0),)),
         ("09:00-12:00,12:00-17:00", ((9.0, 12.0), (12.0, 17.0))),
+        ("22:00-06:00", ((22.0, 30.0),)),
+        ("18:30-00:00, 06:00-10:00", ((6.0, 10.0), (18.5, 24.0))),
     ],
 )
 def test_hours(text: object, hours: tuple[tuple[float, float], ...]) -> None:
@@ -281,7 +295,19 @@ def test_hours(text: object, hours: tuple[tuple[float, float], ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["9-17", "17:00-09:00", "09:00-25:00", "09:00-12:00, 11:00-17:00", "", 540, "09:75-12:00"]
+    "text",
+    [
+        "9-17",
+        "17:00-09:00",
+        "09:00-25:00",
+        "09:00-12:00, 11:00-17:00",
+        "",
+        540,
+        "09:75-12:00",
+        "22:00-06:00, 05:00-07:00",
+        "09:00-09:00",
+        "24:00-06:00",
+    ],
 )
 def test_hours_that_are_none(text: object) -> None:
     with pytest.raises(ValueError, match=r"hours|overlap"):

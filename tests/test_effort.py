@@ -292,12 +292,86 @@ def test_who_is_away_or_has_left_or_came_late_shows(tmp_path: Path) -> None:
     assert share == pytest.approx((1 - 10 / 115 / 3) * (1 - 5 / 120), abs=0.01)  # Bob's fortnight, and the shut week
 
 
+def nights_and_days(weeks: int = 16) -> tuple[pd.DataFrame, list[pd.Timestamp]]:
+    """Two who call from 22:00 to 06:00, from Sunday's night to Thursday's, and two who visit from 9 to 17 o'clock.
+
+    Each does five tasks a shift of an hour; Ann is away for a week, and all at night are for one night.
+    """
+    rows, rng = [], np.random.default_rng(1)
+    teams = (("Call", ("Ann", "Bob"), 22, 6), ("Visit", ("Cem", "Don"), 9, 0))
+    shut = [pd.Timestamp("2024-02-14")]
+    for d, day in enumerate(pd.date_range("2024-01-01", periods=7 * weeks)):
+        for activity, names, begin, first in teams:
+            for name in names:
+                away = name == "Ann" and pd.Timestamp("2024-03-03") <= day < pd.Timestamp("2024-03-10")
+                if day.weekday() not in [(first + k) % 7 for k in range(5)] or away or (begin == 22 and day in shut):
+                    continue
+                for k in range(5):
+                    at = day + pd.Timedelta(hours=begin + 1.6 * k + 0.5 * rng.random() * (0 < k < 4) + 0.6 * (k == 4))
+                    end, case = at + pd.Timedelta(hours=1), f"{activity}{d}-{name}-{k}"
+                    rows += [(case, activity, name, at, end), (case, "Won" if (d + k) % 2 else "Lost", "", end, end)]
+    return tasks_log(rows), shut
+
+
+def test_who_works_over_midnight_has_a_calendar_that_says_so(tmp_path: Path) -> None:
+    log, shut = nights_and_days()
+    found = fit(history_of(log, tmp_path))
+    teams = {tuple(m["name"] for m in said["members"]): (name, said) for name, said in found.tree["teams"].items()}
+    name, night = teams["Ann", "Bob"]
+    assert night["calendar"] == {"days": "Mon-Thu, Sun", "hours": "22:00-06:00"}
+    assert teams["Cem", "Don"][1]["calendar"] == {"days": "Mon-Fri", "hours": "09:00-17:00"}
+    said = next(text for text in found.assumptions if text.startswith(f"'{name}'"))
+    assert f"nobody came on {shut[0].date()}" in said
+    assert "2024-03" not in said
+    shifts = 5 * 16
+    share = float(night["selling_time"].removesuffix("%")) / 100
+    assert share == pytest.approx((1 - 5 / (shifts - 1) / 2) * (1 - 1 / shifts), abs=0.01)
+    use = found.table.set_index("what").loc[f"teams.{name} (utilisation)", "estimate"]
+    assert use == pytest.approx(5 / 8, abs=0.01)
+    scenario = load_text(found.to_yaml())
+    assert all(member.calendar is None for member in scenario.spec.teams[name].members or ())
+
+
+def test_days_without_work_are_no_days_away(tmp_path: Path) -> None:
+    """Cases come in one week of two, but for one in which they wait until Thursday: only then was somebody missed."""
+    rows, hour = [], pd.Timedelta(hours=1)
+    for d, day in enumerate(pd.bdate_range("2024-01-01", periods=100)):
+        if (d // 5) % 2:
+            continue
+        for k in range(6):
+            at, case = day + pd.Timedelta(hours=9 + k), f"C{d}-{k}"
+            begin = at + pd.Timedelta(minutes=5)
+            if d in (50, 51, 52):
+                begin = day.normalize() + pd.Timedelta(days=53 - d, hours=9) + 0.4 * hour * (k + 6 * (d - 50))
+            end = begin + 0.4 * hour
+            rows += [(case, "Talk", "", at, at), (case, "Call", ("Ann", "Bob")[k % 2], begin, end)]
+            rows += [(case, "Offer", "", end, end), (case, "Won" if (d + k) % 2 else "Lost", "", end, end)]
+    found = fit(history_of(tasks_log(rows), tmp_path))
+    said = next(text for text in found.assumptions if text.startswith("'sellers'"))
+    missed = ", ".join(day.date().isoformat() for day in pd.bdate_range("2024-03-11", periods=3))
+    assert said.endswith(f"; nobody came on {missed}")
+
+
 def test_machines_are_nobody(tmp_path: Path) -> None:
     log = worked(False)
     at = log.loc[log["activity"] == "Call", ["case", "start"]]
     scored = at.assign(activity="Score", resource="robot", end=at["start"])
     found = fit(history_of(pd.concat([scored, log]), tmp_path))
     assert [m["name"] for m in found.tree["teams"]["sellers"]["members"]] == ["Ann", "Bob"]
+
+
+def test_who_never_rests_is_nobody(tmp_path: Path) -> None:
+    """A robot takes seconds, at all hours of all days; whoever works by turns in the day or at night is somebody."""
+    log = worked(False)
+    rng = np.random.default_rng(1)
+    calls = log.loc[log["activity"] == "Call"]
+    at = calls["start"].dt.normalize() + pd.to_timedelta(rng.uniform(0, 24, len(calls)), unit="h")
+    scored = calls.assign(activity="Score", resource="robot", start=at, end=at + pd.Timedelta(seconds=20))
+    turn = log["resource"].eq("Bob") & (log["start"].dt.isocalendar().week % 2 == 0)
+    log.loc[turn, ["start", "end"]] += pd.Timedelta(hours=7)
+    found = fit(history_of(pd.concat([scored, log]), tmp_path))
+    assert [m["name"] for m in found.tree["teams"]["sellers"]["members"]] == ["Ann", "Bob"]
+    assert any("at all hours of day and night: robot" in said for said in found.assumptions)
 
 
 def test_work_that_nobody_could_carry_sets_no_limit(tmp_path: Path) -> None:
@@ -340,6 +414,9 @@ def test_calendars_are_told_from_moments() -> None:
     stray = np.array([5.6, 12.99])  # a Saturday, a night
     calendar = calendar_of(np.append(start, stray), np.append(start, stray) + 0.5 / 24, date(2024, 1, 1))
     assert calendar == Calendar((0, 1, 2, 3, 4), ((7.5, 15.0),))
+    night = np.floor(start) + (22 + rng.random(len(start)) * 7.5) / 24
+    nights = calendar_of(night, night + 0.5 / 24, date(2024, 1, 1))
+    assert nights == Calendar((0, 1, 2, 3, 4), ((22.0, 30.0),))
     clock = np.arange(2000) * 0.1537
     assert calendar_of(clock, clock + 0.01, date(2024, 1, 1)) == ALWAYS
 
@@ -387,6 +464,7 @@ def test_less_time_at_work_explains_longer_waits_up_to_a_limit() -> None:
     assert part == pytest.approx(1 / 1.5, abs=0.01)
     assert wait == pytest.approx(1.5, rel=0.01)
     assert explaining(played, seen(3.0), 0.3)[0] == pytest.approx(0.5, abs=0.01)  # never less than half of it
+    assert explaining(lambda part: 0.0, seen(0.001), 0.3) == (1.0, 0.0)  # seconds, which nobody waits for
     assert explaining(played, seen(3.0), 0.76)[0] == pytest.approx(0.8, abs=0.01)  # nor loaded beyond 95%
 
 
@@ -535,3 +613,64 @@ def test_who_is_divided_between_two_activities_makes_them_one_team(tmp_path: Pat
     assert {name: [m["name"] for m in team["members"]] for name, team in teams.items()} == {
         "sellers": ["Ann", "Bob", "Cem"]
     }
+
+
+def laid_open(share: float, days: int = 100) -> pd.DataFrame:
+    """Ten calls a day by Ann, of half an hour each; some she leaves open until the same time three days later."""
+    rows, rng = [], np.random.default_rng(1)
+    for d, day in enumerate(pd.bdate_range("2024-01-01", periods=days)):
+        for k in range(10):
+            at, case = day + pd.Timedelta(hours=9 + 0.75 * k), f"C{d}-{k}"
+            end = at + pd.Timedelta(minutes=30) + pd.Timedelta(days=3 * int(rng.random() < share))
+            decided = end + pd.Timedelta(hours=20)
+            rows += [(case, "Talk", "", at - pd.Timedelta(minutes=5), at - pd.Timedelta(minutes=5))]
+            rows += [(case, "Call", "Ann", at, end), (case, "Offer", "", end, end)]
+            rows += [(case, "Won" if (d + k) % 2 else "Lost", "", decided, decided)]
+    return tasks_log(rows)
+
+
+def days_in_a_simulation(found: Fitted) -> np.ndarray:
+    records, plan = records_of(from_tree({**found.tree, "start": "2024-01-01", "horizon": "200 days"}), seed=1)
+    ends = (records.moves.goal >= plan.n_stages) | (records.moves.goal == plan.place_names.index("Won"))
+    ends &= records.prospects.born[records.moves.prospect] < 150
+    found_days: np.ndarray = records.moves.time[ends] - records.prospects.born[records.moves.prospect[ends]]
+    return found_days
+
+
+def test_tasks_that_lie_open_for_days_take_no_more_than_the_others(tmp_path: Path) -> None:
+    """Their days are the customer's: work stays half an hour each, and cases take so much longer as these lay open."""
+    none, some = (fit(history_of(laid_open(share), tmp_path)) for share in (0.0, 0.05))
+    table = some.table.set_index("what")["estimate"]
+    # on the last day none is begun later, so nothing shows that the tasks lie open
+    assert table["stages.Talk.work.effort (mean)"] == pytest.approx(0.5, rel=0.02)
+    assert table["teams.sellers (utilisation)"] == pytest.approx(10 * 0.5 / 7.25, abs=0.02)
+    assert any("lay open for over a day" in said for said in some.assumptions)
+    before, now = days_in_a_simulation(none), days_in_a_simulation(some)
+    error = math.hypot(before.std() / math.sqrt(len(before)), now.std() / math.sqrt(len(now)))
+    print(f"days {before.mean():.3f}, with tasks that lie open {now.mean():.3f}, standard error {error:.3f}")
+    log = laid_open(0.05)
+    length = (log["end"] - log["start"])[log["activity"] == "Call"].dt.total_seconds() / 86400
+    assert abs(now.mean() - before.mean() - (length.mean() - 0.5 / 24)) < 2 * error
+
+
+def test_tasks_most_of_which_lie_open_tell_no_work(tmp_path: Path) -> None:
+    found = fit(history_of(laid_open(0.9), tmp_path))
+    assert not found.table["what"].str.contains("utilisation").any()
+    assert any("no work is told of Call" in said for said in found.assumptions)
+
+
+def test_a_second_team_in_a_stage_is_told_and_its_time_stays_in_the_stages(tmp_path: Path) -> None:
+    """Ann calls for an hour, then Zoe checks for half an hour: the stage's work is Ann's, and cases take as long."""
+    rows, hour = [], pd.Timedelta(hours=1)
+    for d, day in enumerate(pd.bdate_range("2024-01-01", periods=80)):
+        for k in range(4):
+            at, case = day + (9 + 1.5 * k) * hour, f"C{d}-{k}"
+            end = at + 2 * hour
+            rows += [(case, "Talk", "", at, at), (case, "Call", "Ann", at, at + hour)]
+            rows += [(case, "Check", "Zoe", end - 0.5 * hour, end), (case, "Offer", "", end, end)]
+            rows += [(case, "Won" if (d + k) % 2 else "Lost", "", end, end)]
+    found = fit(history_of(tasks_log(rows), tmp_path))
+    assert found.tree["stages"]["Talk"]["work"]["effort"] == "60 min"
+    assert any("the work in it of 'Check team' (33%)" in said for said in found.assumptions)
+    after = list(found.tree["stages"]["Talk"]["exits"]["Offer"]["after"]["quantiles"].values())
+    assert after == ["1 h"] * len(after)

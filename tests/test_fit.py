@@ -414,7 +414,7 @@ def test_maven_fit_loads_and_is_as_measured(maven: Fitted) -> None:
 
 
 def test_maven_deals_end_in_a_simulation_as_those_of_spring_did(maven: Fitted, shared_data: Path) -> None:
-    """Won, lost, or neither within half a year: new deals of two simulated quarters, and those created in April and May.
+    """Won, lost or neither in half a year: new deals of two simulated quarters, and those created in April and May.
 
     Old deals rest in a quarter's first month and may miss their time, so the file's chances alone don't say it.
     """

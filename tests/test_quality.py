@@ -58,6 +58,17 @@ def test_every_check_is_named_once() -> None:
     assert len({check.__name__ for check in CHECKS}) == len(CHECKS) >= 15
 
 
+@pytest.mark.parametrize(("n", "until", "said"), [(2000, "2024-11-30", True), (40, "2024-11-30", False)])
+def test_new_deals_that_end_before_the_data_do(n: int, until: str, said: bool, tmp_path: Path) -> None:
+    """As where an export was chosen by date of creation; where few come, a month without one may be chance."""
+    deals = clean(n)
+    found = read(tmp_path, deals[deals["created"] <= until]).quality.troubles
+    lately = ((deals["created"] <= until) & (deals["created"] >= "2024-10-05")).sum() / 56
+    name = f"days without a new deal since 2024-11-30, where {lately:.3g} a day came before"
+    assert [t.name for t in found if "without a new deal" in t.name] == ([name] if said else [])
+    assert not any("without a new deal" in t.name for t in read(tmp_path, deals).quality.troubles)
+
+
 def test_report_as_text_and_as_a_table(tmp_path: Path) -> None:
     deals = clean()
     deals.loc[5, "value"] = -3

@@ -21,6 +21,9 @@ from simfunnel.crm.names import normal
 from simfunnel.crm.visit_checks import VISIT_CHECKS
 
 _SURE = 4.6  # -log(1%): closings that should have been seen, had there been nothing to hide them
+_DRIED_UP = 20  # new deals that should have come since the last one, had their rate held
+_LONG_GAP = 3  # times the longest gap between new deals before, from which on their coming is said to have ended
+_LATELY = pd.Timedelta(days=56)  # over which the rate before is told
 _TYPO_SHARE = 0.2  # a misspelling is at most so frequent as what it stands for
 _TYPO_LETTERS = 6  # shorter words differ by one letter and mean different things
 _MOST_COMPARED = 400  # spellings of one column that are compared with one another
@@ -213,6 +216,26 @@ def created_at_once(evidence: Evidence) -> Found:
     return trouble, evidence
 
 
+def nothing_new(evidence: Evidence) -> Found:
+    """New deals that end some time before the data do, as where an export was chosen by date of creation."""
+    created = evidence.deals["created"].dropna().sort_values()
+    if len(created) < _DRIED_UP:
+        return None
+    last = created.iloc[-1]
+    gap = pd.Timestamp(evidence.as_of) + pd.Timedelta(days=1) - last
+    over = max(min(_LATELY, last - created.iloc[0]) / pd.Timedelta(days=1), 1.0)
+    a_day = float((created >= last - _LATELY).sum()) / over
+    longest = max(created.diff().max(), pd.Timedelta(days=1))
+    if gap < _LONG_GAP * longest or a_day * (gap / pd.Timedelta(days=1)) < _DRIED_UP:
+        return None
+    name = f"days without a new deal since {last.date()}, where {a_day:.3g} a day came before"
+    bias = (
+        "so many the fewer are forecast: if the export leaves out those created later, read it as of that day "
+        f"(--as-of {last.date()})"
+    )
+    return Trouble(name, gap.days, 0.0, (), "taken as it is: new deals have become rarer", bias, "days"), evidence
+
+
 def truncated(evidence: Evidence) -> Found:
     """Closings that begin only on some date, though there were deals before."""
     if evidence.complete:
@@ -357,6 +380,7 @@ CHECKS: tuple[Check, ...] = (
     no_open_deals,
     only_one_outcome,
     created_at_once,
+    nothing_new,
     truncated,
     leaking_columns,
     nearly_equal_names,

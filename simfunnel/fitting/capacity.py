@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simfunnel.calendars import ALWAYS, DAYS, Calendar
+from simfunnel.calendars import ALWAYS, DAYS, LONGEST_NIGHT, Calendar
 from simfunnel.fitting.figures import Floats
 from simfunnel.fitting.visits import Ints
 
@@ -28,9 +28,12 @@ _RARE_DAY = 0.1  # of the busiest weekday's tasks; a weekday with a smaller shar
 _STRAY = 0.005  # of tasks at either end of the day that may lie outside the hours
 _QUARTERS = 4  # hours are told to a quarter of an hour
 _SLACK = 0.02  # of such a quarter: seconds that are lost in rounding
+_NIGHT = 8.5  # hours of the clock without tasks that tell when a day of work ends, where that is not at midnight
 _ALL_DAY = 23.0  # hours from the first to the last task beyond which the clock's round is open
 _OTHER_HOURS = 1.0  # a member's hours are their own where they differ by so much
 _SURELY_AWAY = 6.9  # tasks missed: chance alone does so once in a thousand
+_AROUND = 28  # days before and after from which a day's tasks are told
+_IDLE = 0.1  # of the mean of tasks missed; a day with fewer had no work
 _GONE_FOR = 28.0  # days of silence after which somebody may have left
 _DIVIDED = 0.2  # of a member's tasks, and of a team's, from which on the member belongs to it
 _SAME_PEOPLE = 0.5  # share of the work done by the same people that makes one team of two activities
@@ -156,7 +159,12 @@ def last_free(free: Spans, moments: Floats) -> Floats:
 
 
 def calendar_of(starts: Floats, ends: Floats, origin: date) -> Calendar:
-    """The days and hours in which tasks are begun and ended, a few strays aside, to a quarter of an hour."""
+    """The days and hours in which tasks are begun and ended, a few strays aside, to a quarter of an hour.
+
+    Who works over midnight has days that end later: a shift belongs to the day on which it begins.
+    """
+    later = _end_of_day(np.concatenate([starts, ends]))
+    starts, ends = starts - later / 24, ends - later / 24
     day_of = (origin.weekday() + np.floor(starts).astype(np.int64)) % 7
     counts = np.bincount(day_of, minlength=7)
     seen = np.flatnonzero(counts >= max(_RARE_DAY * counts.max(initial=0), 1)).tolist()
@@ -167,10 +175,24 @@ def calendar_of(starts: Floats, ends: Floats, origin: date) -> Calendar:
     end = np.concatenate([begin, 24 * (ends % 1)[np.isin(end_days, days)]])
     first = math.floor(float(np.quantile(begin, _STRAY, method="lower")) * _QUARTERS + _SLACK) / _QUARTERS
     last = math.ceil(float(np.quantile(end, 1 - _STRAY, method="higher")) * _QUARTERS - _SLACK) / _QUARTERS
-    if last - first >= _ALL_DAY or last <= first:
-        first, last = 0.0, 24.0
-    found = Calendar(days, ((first, min(last, 24.0)),))
+    if last - first >= (LONGEST_NIGHT if later else _ALL_DAY) or last <= first:
+        first, last, later = 0.0, 24.0, 0
+    found = Calendar(days, ((min(first + later, 23.75), min(last, 24.0) + later),))
     return ALWAYS if found == ALWAYS else found
+
+
+def _end_of_day(moments: Floats) -> int:
+    """The full hour of the clock at which days of work end: midnight, unless work goes on over it and rests later."""
+    counts = np.bincount(np.floor(24 * _QUARTERS * (moments % 1)).astype(np.int64), minlength=24 * _QUARTERS)
+    few = 2 * _STRAY * len(moments)
+    busy = np.concatenate([[0], np.cumsum(np.tile(counts, 2))])
+    rests = np.searchsorted(busy, busy[: len(counts)] + few, "right") - 1 - np.arange(len(counts))
+    begin = int(rests.argmax())
+    hours = min(int(rests[begin]), len(counts)) / _QUARTERS
+    first = begin / _QUARTERS
+    if hours < _NIGHT or first == 0 or first + hours >= 24:
+        return 0
+    return round(first + hours / 2)
 
 
 def calendar_words(calendar: Calendar) -> Any:
@@ -188,13 +210,7 @@ def calendar_words(calendar: Calendar) -> Any:
         else:
             runs.append([day])
     days = [f"{DAYS[r[0]]}-{DAYS[r[-1]]}" if len(r) > 2 else ", ".join(DAYS[d] for d in r) for r in runs]
-    hours = [f"{_clock(a)}-{_clock(b)}" for a, b in calendar.hours]
-    return {"days": ", ".join(days), "hours": ", ".join(hours)}
-
-
-def _clock(hour: float) -> str:
-    minutes = round(60 * hour)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+    return {"days": ", ".join(days), "hours": calendar.clock()}
 
 
 def open_spans(calendar: Calendar, origin: date, first: int, last: int) -> Spans:
@@ -205,35 +221,79 @@ def open_spans(calendar: Calendar, origin: date, first: int, last: int) -> Spans
     return np.array(begins, dtype=np.float64), np.array(ends, dtype=np.float64)
 
 
-def days_away(calendar: Calendar, tasks: Spans, origin: date, first: int, last: int) -> frozenset[date]:
-    """Open days without a task, in runs so long that chance does not explain them; of the last run nothing is known."""
+def day_of_work(moments: Floats, calendar: Calendar) -> Ints:
+    """The day to which moments belong: what is done after midnight, to that on which the shift began.
+
+    Days then end in the middle of the closed hours, so that who stays a little longer is not there on the next.
+    """
+    over = calendar.over_midnight
+    until = (over + calendar.hours[0][0]) / 2 if over else 0.0
+    found: Ints = np.floor(moments - until / 24).astype(np.int64)
+    return found
+
+
+def days_away(calendar: Calendar, tasks: Spans, due: Floats, origin: date, first: int, last: int) -> frozenset[date]:
+    """Open days without a task, in runs in which so many were `due` (by day) that chance does not explain them.
+
+    Of the last run nothing is known.
+    """
     days = [d for d in range(first, last) if calendar.is_open(origin + timedelta(days=d))]
     if not days:
         return frozenset()
     seen = np.zeros(last - first + 1, dtype=np.int64)
-    begin, end = (np.clip(np.floor(x).astype(np.int64) - first, 0, last - first) for x in tasks)
+    begin, end = (np.clip(day_of_work(x, calendar) - first, 0, last - first) for x in tasks)
     np.add.at(seen, begin, 1)  # a task that lasts over a day does not show that anybody came
     np.add.at(seen, end[end > begin], 1)
     worked = seen[np.array(days) - first] > 0
-    rate = len(tasks[0]) / max(int(worked.sum()), 1) * min(1.0, 2 * float(worked.mean()))
     away: list[int] = []
     run: list[int] = []
     for day, there in zip(days, worked, strict=True):
         if not there:
             run.append(day)
             continue
-        away += run if len(run) * rate >= _SURELY_AWAY else []
+        missed = {d: float(due[d - first]) for d in run}
+        total = sum(missed.values())
+        away += [d for d in run if missed[d] >= _IDLE * total / len(run)] if total >= _SURELY_AWAY else []
         run = []
     return frozenset(origin + timedelta(days=d) for d in away)
+
+
+def due_by_day(begun: Ints, asked: Ints, calendar: Calendar, origin: date, first: int, last: int) -> Floats:
+    """How many tasks one expects a team to begin on each day from the first, had it come.
+
+    Args:
+        begun: the day on which each task was begun.
+        asked: the day since when it waited, -1 where that is not known.
+        calendar: the team's.
+        origin: the date of day 0.
+        first: the first day.
+        last: the day after the last.
+
+    Of those that wait, the same share as on the days on which any is begun; of those that are not seen to wait, as many
+    as on the same weekday of the weeks around.
+    """
+    days, known = last - first, asked >= 0
+    is_open = np.array([calendar.is_open(origin + timedelta(days=d)) for d in range(first, last)], dtype=bool)
+    place, since = np.clip(begun - first, 0, days), np.clip(asked - first, 0, days)
+    came, gone = np.bincount(since[known], minlength=days + 1), np.bincount(place[known] + 1, minlength=days + 2)
+    waiting = np.cumsum(came - gone[: days + 1])[:days]
+    done, others = (np.bincount(place[which], minlength=days + 1)[:days] for which in (known, ~known))
+    busy = is_open & (done > 0)
+    share = done[busy].sum() / max(waiting[busy].sum(), 1)
+    weeks = np.array([float(k % 7 == 0 and k != 0) for k in range(-_AROUND, _AROUND + 1)])
+    usual, count = (np.convolve(x, weeks)[_AROUND : _AROUND + days] for x in (others, np.ones(days)))
+    found: Floats = share * waiting + usual / np.maximum(count, 1)
+    return found
 
 
 # --- teams ------------------------------------------------------------------------------------------------------------
 
 
-def teams_of(tasks: Tasks, end: float) -> tuple[Team, ...]:
+def teams_of(tasks: Tasks, end: float, since: Floats) -> tuple[Team, ...]:
     """The teams: activities done mostly by the same people, and those who do them most.
 
     Activities with few tasks each are taken together, and so are those of teams between which somebody is divided.
+    `since` is when each task's case had come (NaN where that is not known): so much may have waited.
     """
     counts = np.zeros((len(tasks.activities), len(tasks.members)))
     np.add.at(counts, (tasks.activity, tasks.member), 1.0)
@@ -254,7 +314,7 @@ def teams_of(tasks: Tasks, end: float) -> tuple[Team, ...]:
             activities = np.flatnonzero(cluster == c)
             first = tasks.activities[int(activities[counts[activities].sum(axis=1).argmax()])]
             name = _name([tasks.members[m] for m in people], first, taken, alone=alone)
-            found.append(_team(name, tuple(activities.tolist()), people, tasks, end))
+            found.append(_team(name, tuple(activities.tolist()), people, tasks, end, since))
     return tuple(found)
 
 
@@ -299,20 +359,29 @@ def _name(members: Sequence[str], activity: str, taken: Sequence[str], *, alone:
     return name
 
 
-def _team(name: str, activities: tuple[int, ...], people: Ints, tasks: Tasks, end: float) -> Team:
+def _team(name: str, activities: tuple[int, ...], people: Ints, tasks: Tasks, end: float, since: Floats) -> Team:
     """A team with its calendar, its members and when any of them was free."""
     mine = np.isin(tasks.member, people)
     calendar = calendar_of(tasks.start[mine], tasks.end[mine & tasks.done], tasks.origin)
-    first, last = math.floor(tasks.start[mine].min()), math.floor(end)
-    closed = days_away(calendar, tasks.of(mine), tasks.origin, first, last)
-    members = {int(m): _member(int(m), tasks, calendar, closed, first, last) for m in people}
+    first, last = int(day_of_work(tasks.start[mine], calendar).min()), math.floor(end)
+    begun = day_of_work(tasks.start[mine], calendar)
+    asked = day_of_work(np.where(np.isnan(since[mine]), -1.0, np.maximum(since[mine], 0.0)), calendar)
+    due = due_by_day(begun, asked, calendar, tasks.origin, first, last)
+    closed = days_away(calendar, tasks.of(mine), due, tasks.origin, first, last)
+    by_all = np.bincount(begun - first, minlength=last - first + 1)
+    members = {int(m): _member(int(m), tasks, calendar, closed, by_all, first, last) for m in people}
     free = [less(member.open, tasks.of(tasks.member == m)) for m, member in members.items()]
     own = _owned(tasks, np.isin(tasks.activity, activities)) and len(people) > 1
     return Team(name, activities, members, calendar, closed, union(free), own)
 
 
-def _member(m: int, tasks: Tasks, calendar: Calendar, closed: frozenset[date], first: int, last: int) -> Member:
-    """One member: their own calendar where it clearly differs, their absences, whether they left or came late."""
+def _member(
+    m: int, tasks: Tasks, calendar: Calendar, closed: frozenset[date], by_all: Ints, first: int, last: int
+) -> Member:
+    """One member: their own calendar where it clearly differs, their absences, whether they left or came late.
+
+    `by_all` has the tasks that the team began on each day: of these everybody does a share when they are there.
+    """
     mine = tasks.member == m
     start, end = tasks.of(mine)
     own = calendar
@@ -320,8 +389,9 @@ def _member(m: int, tasks: Tasks, calendar: Calendar, closed: frozenset[date], f
         seen = calendar_of(start, tasks.end[mine & tasks.done], tasks.origin)
         few = set(seen.days) < set(calendar.days)
         other = max(abs(a - b) for a, b in zip(seen.hours[0], calendar.hours[0], strict=True)) >= _OTHER_HOURS
-        own = Calendar(seen.days if few else calendar.days, seen.hours if other else calendar.hours)
-    begun, ended = math.floor(start.min()), min(math.floor(end.max()), last - 1)
+        nights = (seen.over_midnight > 0) != (calendar.over_midnight > 0)  # a weekday means another span of time
+        own = Calendar(seen.days if few or nights else calendar.days, seen.hours if other else calendar.hours)
+    begun, ended = int(day_of_work(start, own).min()), min(int(day_of_work(end, own).max()), last - 1)
     span = max(ended + 1 - begun, 1)
     silent = last - 1 - ended
     left = silent > _GONE_FOR and silent * int(mine.sum()) / span >= _SURELY_AWAY
@@ -330,7 +400,8 @@ def _member(m: int, tasks: Tasks, calendar: Calendar, closed: frozenset[date], f
     begin = begun if hired or begun > first else first
     stop = ended + 1 if left else last
     shut = Calendar(own.days, own.hours, closed)
-    away = days_away(shut, (start, end), tasks.origin, begin, stop)
+    theirs = by_all[begin - first : stop - first] * float(mine.sum()) / max(int(by_all[begin - first :].sum()), 1)
+    away = days_away(shut, (start, end), theirs, tasks.origin, begin, stop)
     there = Calendar(own.days, own.hours, closed | away)
     days = sum(shut.is_open(tasks.origin + timedelta(days=d)) for d in range(begin, stop))
     here = 1 - len(away) / days if days else 1.0

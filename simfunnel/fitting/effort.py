@@ -39,6 +39,7 @@ _MOST_WORKED = 0.95  # share of a stage's visits below which it is worth saying 
 _SEVERAL = 1.5  # tasks a visit from which on they are touches
 _SECOND = 1 / 86400  # days; what a log's clock may be off
 _NOT_THEIRS = 1.1  # of a team's hours: who did so much more than they had, did other things meanwhile
+_SECOND_TEAM = 0.1  # of a stage's hours, from which on it is worth saying that another team does them
 _NOTHING = 0.01  # hours of all tasks of a stage: they lie outside the calendar
 _MOST_NAMED = 10  # days without anybody that are told one by one
 _ALONGSIDE = 0.1  # share of work done alongside other work on the same deal that is worth saying
@@ -168,16 +169,15 @@ def _told(history: History, visits: Visits, growth: float, seed: int) -> tuple[_
     tasks, words = tasks_of(history, visits)
     if tasks is None or visits.whole_days:
         return None, (*words, "the tasks of the history are too few, or known by day alone, to tell hours of work")
-    teams = teams_of(tasks, visits.end)
+    since, known = ready_from(tasks, visits, days_since(history.deals["created"], visits))
+    teams = teams_of(tasks, visits.end, np.where(known, since, np.nan))
     load = _load(tasks, teams, visits)
-    words = (*words, *_little_work(visits, tasks, load))
+    words = (*words, *_little_work(visits, tasks, load), *_by_others(visits, tasks, teams, load))
     if (load.stage_team < 0).all():
         return None, (*words, "the tasks of the history cover too few visits to any stage to tell hours of work")
     carried, too_much = _carried(tasks, teams, load, growth, visits.end)
     stage_team = np.where(np.isin(load.stage_team, carried), load.stage_team, -1)
     load = replace(load, modelled=_modelled(tasks, visits, load.team_of, stage_team), stage_team=stage_team)
-    created = days_since(history.deals["created"], visits)
-    since, known = ready_from(tasks, visits, created)
     ready = ready_at(tasks, teams, np.where(load.modelled, load.team_of, -1), since, seed)
     taken = ready[load.modelled], tasks.end[load.modelled]
     bare = without_work(visits, tasks.deal[load.modelled], taken)
@@ -223,6 +223,22 @@ def _little_work(visits: Visits, tasks: Tasks, load: Load) -> Iterator[str]:
             yield (
                 f"{n:,} of {int(here.sum()):,} visits to '{name}' have a task of somebody whose hours are known, too "
                 "few of one team to tell its work: nobody's time limits that stage"
+            )
+
+
+def _by_others(visits: Visits, tasks: Tasks, teams: tuple[Team, ...], load: Load) -> Iterator[str]:
+    """What to say of stages in which a second team does much of the work: a stage has but one team."""
+    stage = np.where(tasks.visit >= 0, visits.stage[np.maximum(tasks.visit, 0)], -1)
+    for s, name in enumerate(visits.stages):
+        mine = (stage == s) & (load.team_of >= 0)
+        work = np.bincount(load.team_of[mine], load.hours[mine], len(teams))
+        kept, total = int(load.stage_team[s]), float(work.sum())
+        others = [k for k in range(len(teams)) if k != kept and work[k] >= _SECOND_TEAM * total]
+        if kept >= 0 and others:
+            names = ", ".join(f"'{teams[k].name}' ({work[k] / total:.0%})" for k in others)
+            yield (
+                f"'{name}': its hours are those of '{teams[kept].name}'; the work in it of {names} lowers their time "
+                "for other stages, and how long it takes is in the times to leave, which don't change with their number"
             )
 
 

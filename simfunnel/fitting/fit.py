@@ -290,9 +290,11 @@ def _opened(history: History, effort: Effort | None) -> Calendar | None:
         return None
     created = history.deals["created"]
     calendar = effort.common
-    hour = (created - created.dt.normalize()).dt.total_seconds() / 3600
+    over = calendar.over_midnight
+    day = (created - pd.Timedelta(hours=over)).dt.normalize()  # of the shift, which may end on the next
+    hour = (created - day).dt.total_seconds() / 3600
     inside = sum((hour >= a) & (hour <= b) for a, b in calendar.hours) > 0
-    return calendar if float((inside & created.dt.day_of_week.isin(calendar.days)).mean()) >= _IN_HOURS else None
+    return calendar if float((inside & day.dt.day_of_week.isin(calendar.days)).mean()) >= _IN_HOURS else None
 
 
 def _shares(history: History, name: str) -> dict[str, tuple[int, int]]:

@@ -21,6 +21,7 @@ MOST_LOADED = 0.95  # of a team's hours; beyond, queues would grow without end
 _LEAST_PART = 0.5  # of the time at work, below which waits are not explained by less of it
 _MOST_PLAYED = 5000  # tasks, the latest, that are played again
 _HALVINGS = 7
+_NO_WAIT = 1 / 60  # hours; a shorter wait is the clock's roundness, and nothing to explain
 _ROUNDING = 1e-6  # hours
 
 
@@ -117,7 +118,7 @@ def explaining(played: Callable[[float], float], wait: Estimate, busy: float) ->
     """
     found = played(1.0)
     low = max(_LEAST_PART, busy / MOST_LOADED)
-    if found >= wait.low or low >= 1:
+    if found >= wait.low or low >= 1 or wait.value < _NO_WAIT:
         return 1.0, found
     high = 1.0
     for _ in range(_HALVINGS):

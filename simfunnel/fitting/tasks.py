@@ -11,6 +11,12 @@ from simfunnel.fitting.figures import Floats
 from simfunnel.fitting.visits import Ints, Visits
 
 _AUTOMATIC = 1 / 86400  # days; who needs less for most tasks is no human
+_RUN = 30  # tasks in a row that tell when somebody rests, where they lie within a week
+_LEAST_REST = 5.0  # hours of the clock; who is busy around it but for less is no human, or several under one name
+
+
+_SET_ASIDE = 3  # other tasks begun while one is open for over a day: it was not worked on all along
+_MOSTLY = 0.5  # of an activity's tasks set aside, from which on nothing tells how long they take
 
 
 def tasks_of(history: History, visits: Visits) -> tuple[Tasks | None, tuple[str, ...]]:
@@ -25,9 +31,19 @@ def tasks_of(history: History, visits: Visits) -> tuple[Tasks | None, tuple[str,
     quick = (length[length.notna()] < _AUTOMATIC).groupby(table["member"]).mean()
     machines = sorted(str(name) for name in quick.index[quick > 0.5])
     words = (f"no people, for their tasks take no time: {', '.join(machines)}",) if machines else ()
+    starts = days_since(table["start"], visits)
+    restless = sorted({str(who) for who, rows in table.groupby("member").indices.items() if _restless(starts[rows])})
+    restless = [who for who in restless if who not in machines]
+    if restless:
+        words = (*words, f"no single people, for they begin tasks at all hours of day and night: {', '.join(restless)}")
+        machines += restless
     if nobody:
         words = (*words, f"{nobody:,} tasks tell nobody who did them: they count as time that no seller spends")
     table = table[~table["member"].isin(machines)]
+    if len(table) < FEW_TASKS:
+        return None, words
+    table, more = _worked_on(table)
+    words = (*words, *more)
     if len(table) < FEW_TASKS:
         return None, words
     in_hand = _in_hand(table, history, visits)
@@ -60,6 +76,55 @@ def tasks_of(history: History, visits: Visits) -> tuple[Tasks | None, tuple[str,
         origin=visits.origin,
         until=visits.end,
     ), words
+
+
+def _worked_on(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The tasks without the days for which they only lay open, and what to say of them.
+
+    One that its member set aside counts for as long as half of the activity's others take; what is left of its time is
+    the customer's. Where most are set aside nothing tells how long they take, and they are left out.
+    """
+    aside = _set_aside(table)
+    share = aside.groupby(table["activity"]).mean()
+    untold = sorted(str(name) for name in share.index[share > _MOSTLY])
+    words = (
+        [f"no work is told of {', '.join(untold)}: most of its tasks lie open while others are done"] if untold else []
+    )
+    out = table["activity"].isin(untold)
+    usual = (table["end"] - table["start"])[~aside].groupby(table["activity"]).median()
+    cut = table["start"] + table["activity"].map(usual)
+    shorter = aside & ~out & (cut < table["end"])
+    if shorter.any():
+        words.append(
+            f"{int(shorter.sum()):,} tasks lay open for over a day while their member did others: each counts for the "
+            "median time of its activity, the rest of it as the customer's"
+        )
+    return table.assign(end=table["end"].where(~shorter, cut))[~out].reset_index(drop=True), tuple(words)
+
+
+def _set_aside(table: pd.DataFrame) -> pd.Series[bool]:
+    """Which tasks last over a day, while their member begins several others."""
+    found = pd.Series(False, index=table.index)
+    begin, end = (table[name].to_numpy().astype("datetime64[us]") for name in ("start", "end"))
+    for rows in table.groupby("member").indices.values():
+        known = rows[~np.isnat(end[rows])]
+        known = known[np.argsort(begin[known], kind="stable")]
+        first, last = (np.searchsorted(begin[known], times[known], "right") for times in (begin, end))
+        long = end[known] - begin[known] > np.timedelta64(1, "D")
+        found.iloc[known] = long & (last - first >= _SET_ASIDE)
+    return found
+
+
+def _restless(starts: Floats) -> bool:
+    """Whether tasks begin at all hours: most runs of some within a week leave no gap of the clock to sleep in."""
+    starts = np.sort(starts)
+    runs = starts[: len(starts) // _RUN * _RUN].reshape(-1, _RUN)
+    runs = runs[runs[:, -1] - runs[:, 0] <= 7]
+    if not len(runs):
+        return False
+    clock = np.sort(24 * (runs % 1), axis=1)
+    gaps = np.diff(clock, axis=1, append=clock[:, :1] + 24)
+    return float(np.median(gaps.max(axis=1))) < _LEAST_REST
 
 
 def _in_hand(table: pd.DataFrame, history: History, visits: Visits) -> pd.Series[bool]:

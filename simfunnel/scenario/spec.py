@@ -108,7 +108,10 @@ CalendarSpec = Annotated[
                     "additionalProperties": False,
                     "properties": {
                         "days": {"type": ["string", "array"], "description": "open days, such as Mon-Fri"},
-                        "hours": {"type": ["string", "array"], "description": "open hours, such as 09:00-17:00"},
+                        "hours": {
+                            "type": ["string", "array"],
+                            "description": "open hours, such as 09:00-17:00, or 22:00-06:00 into the next day",
+                        },
                         "holidays": {"type": ["string", "array"], "description": "a country code, or a list of dates"},
                     },
                 },

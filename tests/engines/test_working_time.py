@@ -75,6 +75,11 @@ def test_shifts_that_touch_are_one() -> None:
     )
 
 
+def test_a_shift_over_midnight_is_one_and_ends_in_the_morning() -> None:
+    found = work("4 h", {**OFFICE, "hours": "22:00-06:00"}, size=3)
+    assert found == about((clock(0, 22), clock(1, 2)), (clock(1, 2), clock(1, 6)), (clock(1, 22), clock(2, 2)))
+
+
 def test_round_the_clock_work_goes_on_through_midnight() -> None:
     assert work("30 h", "always") == about((0.0, clock(1, 6)))
 
