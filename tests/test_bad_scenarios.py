@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from simfunnel.describing import describe
@@ -294,6 +294,7 @@ def test_damaged_text_gives_input_errors_only(at: int, cut: int, put: str) -> No
 
 @settings(max_examples=100)
 @given(junk=JUNK)
+@example(junk={"empirical": {"file": None}})
 def test_junk_instead_of_a_scenario_gives_input_errors_only(junk: Any) -> None:
     with pytest.raises(InputError):
         from_tree({"name": junk} if not isinstance(junk, dict) else junk, HERE)

@@ -22,7 +22,7 @@ def with_data(document: Document, folder: Path, faults: list[Fault]) -> Document
 
     def walk(node: Any, path: Path_) -> Any:
         if isinstance(node, Mapping):
-            if set(node) == {"empirical"} and _names_a_file(node["empirical"]):
+            if path and set(node) == {"empirical"} and _names_a_file(node["empirical"]):
                 values = contents(node["empirical"], (*path, "empirical"))
                 return Distribution.constant(0.0) if values is None else {"empirical": values}
             if path[-1:] == ("deals",) and _names_a_file(node):
