@@ -19,7 +19,9 @@ from simfunnel.calibration import calibrate
 from simfunnel.numerics import Floats
 
 ALONE = "simulation"
-_PRIOR_ALONE = 0.25  # squared relative error of the simulation before anything is known of it; that of others is 1
+# Squared relative error of the simulation before anything is known of it; that of others is 1. With four others it so
+# weighs two thirds. On six histories (a reseller's, two of leads, three logs) 0.06 to 0.25 differed by 1% of the CRPS.
+_PRIOR_ALONE = 0.12
 _IMAGINED = 4.0  # past dates that the prior counts for, and for one window those of all windows together
 
 
