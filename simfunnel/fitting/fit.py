@@ -459,6 +459,12 @@ def _comments(found: _Found) -> dict[str, str]:
         "effects": "Pace: exits on such days over what the deals under watch led one to expect. Odds: against the "
         "whole, shrunk.\nThe last ones are luck that all deals of a stage share, drawn once for each replication.",
     }
+    if found.phases.of:
+        notes["stages"] += "\nChances and times are those without the effects on hazards below, so more end than will."
+        notes["effects"] = (
+            "Hazard: the share of the exits due on such days, at such ages, that take place; who misses one is as "
+            f"others of that age.\n{notes['effects']}"
+        )
     if found.values is not None:
         notes["value"] = f"Quantiles of the values of {found.values.means[OTHER].n:,} {found.values.of}."
     if found.effort is not None and found.effort.teams:
