@@ -210,6 +210,7 @@ def child_key(parent: int, purpose: int, index: int) -> int:
 # make purposes of their own. The last bits of the index hold how often it happened.
 AGAIN, TAKES_PLACE = 0x5C3A71E9, 0x2B86D40F
 MISSES = 16
+PASSED = 1e-7  # days by which an age lies beyond a time that was missed, so that rounding can't bring that time again
 MOST_MISSES = (1 << MISSES) - 1
 
 
@@ -228,6 +229,8 @@ HALF = PER_OCTAVE * OCTAVES + 1  # nodes of one half of a table, the median incl
 _MANTISSA, _BIAS = 52, 1022  # of the bits of a float
 _LOW_BITS = (1 << _MANTISSA) - 1
 _BIT = 2.0**-_MANTISSA
+_LATE, _LAST = 2.0**-40, 2.0**-53
+_ENDLESS = 1e-6  # of its late times, by which a law that has an end grows less beyond them
 
 
 Tables = Floats
@@ -321,6 +324,34 @@ def quantile_beyond(tables: Tables, d: int, x: float, u: float) -> float:
     if tables[3 * d] == CONTINUOUS and v <= 0.5:
         return max(x, _half(tables, int(tables[3 * d + 1]) + HALF, v))
     return max(x, quantile(tables, d, 1.0 - v))
+
+
+@compiled
+def own_age(tables: Tables, d: int, x: float) -> float:
+    """The age from which a law goes on: one without an end has a constant hazard beyond what one in 2**40 reaches.
+
+    Tables end at 2**-54, so that without this an exponential time would end there as if it had an end.
+    """
+    if tables[3 * d] != CONTINUOUS:
+        return x
+    tail = int(tables[3 * d + 1]) + HALF
+    late = _half(tables, tail, _LATE)
+    return late if x > late and _half(tables, tail, _LAST) - late > _ENDLESS * abs(late) else x
+
+
+@compiled
+def still_there(tables: Tables, d: int, age: float, stretch: float) -> float:
+    """The chance that an exit of law d, its times multiplied by `stretch`, comes after an age (in its own time)."""
+    return survival(tables, d, own_age(tables, d, age / stretch)) if stretch > 0.0 else 0.0
+
+
+@compiled
+def time_left(tables: Tables, d: int, age: float, passed: float, stretch: float, u: float) -> float:
+    """The u-quantile of what is left at an age of a time of law d, times `stretch`, longer by `passed` and more."""
+    own = own_age(tables, d, (age + passed) / stretch)
+    if own < (age + passed) / stretch:
+        return max(0.0, (quantile_beyond(tables, d, own, u) - own) * stretch)
+    return max(0.0, quantile_beyond(tables, d, own, u) * stretch - age)
 
 
 # --- monotone maps: clock time to working hours, time to expected arrivals --------------------------------------------

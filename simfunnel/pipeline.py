@@ -69,9 +69,10 @@ def chances(runs: Runs, *, valued: bool = True) -> pd.DataFrame:
 
 
 def booked_share(spec: ScenarioSpec) -> float:
-    """The share of its value that a deal books when it is won; 1 where the scenario's stages differ in that."""
-    shares = {float(middle(stage.books.share)) for stage in spec.stages.values() if stage.books and stage.books.share}
-    return shares.pop() if len(shares) == 1 else 1.0
+    """The share of its value that a deal books when it is won; 1 where it may book in several stages, or other sums."""
+    booking = [stage.books for stage in spec.stages.values() if stage.books]
+    alone = len(booking) == 1 and booking[0].share and not booking[0].fixed
+    return float(middle(booking[0].share)) if alone else 1.0
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------

@@ -80,13 +80,16 @@ def has_values(deals: pd.DataFrame) -> bool:
 
 
 def says_values(spec: ScenarioSpec) -> bool:
-    """Whether a scenario says what deals are worth, in `value` or by what a stage books.
+    """Whether a scenario says what deals are worth: in `value`, in its open deals, by an effect or by `books`.
 
     One fitted to a history that does not know it has `value: 1`, so that wins are counted.
     """
     drawn = [getattr(case, "params", ()) for case in spec.value.cases.values()]
     counts = all(params in ((("value", 0.0),), (("value", 1.0),)) for params in drawn)
-    return not counts or any(stage.books and stage.books.fixed for stage in spec.stages.values())
+    listed = any(deal.value not in (None, 1.0) for source in spec.sources.values() for deal in source.deals or ())
+    changed = any(effect.value is not None for effect in spec.effects)
+    fixed = any(stage.books and stage.books.fixed for stage in spec.stages.values())
+    return not counts or listed or changed or fixed
 
 
 def is_told(metric: str, *, valued: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from simfunnel.crm import History, read_crm
 from simfunnel.fitting import fit
-from simfunnel.fitting.asked import FEWEST, as_asked, final_shares, fit_share
+from simfunnel.fitting.asked import FEWEST, as_asked, final_and_asked, fit_share
 from simfunnel.forecasting import forecast
 from simfunnel.scenario import from_tree
 from tests import exports
@@ -37,10 +38,24 @@ def test_the_share_that_made_the_data_is_found(tmp_path: Path, kind: str, share:
     assert found.high - found.low == pytest.approx(2 * 1.645 * error, rel=0.3)
 
 
+def test_large_deals_weigh_as_much_as_they_bring(tmp_path: Path) -> None:
+    """The largest third gets 40% off and the others nothing; what counts is the money that all open amounts bring."""
+    known = history(tmp_path, 1.0)
+    wins = known.deals[(known.deals["outcome"] == "won") & (known.deals["value"] > 0)]
+    large = wins["value"] > np.quantile(wins["value"], 2 / 3)
+    cut = wins["value"].where(~large, 0.6 * wins["value"])
+    cheaper = replace(known, deals=known.deals.assign(value=cut.reindex(known.deals.index, fill_value=np.nan)))
+    found = fit_share(cheaper)
+    final, asked = final_and_asked(cheaper)
+    assert found is not None
+    assert found.low < final.sum() / asked.sum() < found.high
+    assert found.value < (final / asked).mean() - 0.05
+
+
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_no_share_is_found_where_wins_bring_what_was_asked(tmp_path: Path, seed: int) -> None:
     known = history(tmp_path, 1.0, seed=seed)
-    assert len(final_shares(known)) > FEWEST
+    assert len(final_and_asked(known)[0]) > FEWEST
     assert fit_share(known) is None
 
 
@@ -89,4 +104,6 @@ def test_an_amount_counts_for_as_long_as_it_stood(tmp_path: Path) -> None:
     table.assign(Id=table.index, Probability=10).to_csv(tmp_path / "OpportunityHistory.csv", index=False)
     known = read_crm(tmp_path / "OpportunityHistory.csv")
     # A: 30 days at 100, 10 days at none, 10 at 400; B's was a placeholder; C is open
-    assert final_shares(known).tolist() == pytest.approx([200 / np.exp((30 * np.log(100) + 10 * np.log(400)) / 40)])
+    final, asked = final_and_asked(known)
+    assert final.tolist() == [200.0]
+    assert asked.tolist() == pytest.approx([np.exp((30 * np.log(100) + 10 * np.log(400)) / 40)])

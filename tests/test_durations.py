@@ -258,3 +258,16 @@ def test_same_seed_same_numbers() -> None:
     watched = simulated(5, 300)
     assert fit_durations(watched, seed=3) == fit_durations(watched, seed=3)
     assert fit_durations(watched, seed=3) != fit_durations(watched, seed=4)
+
+
+def test_a_few_deals_whose_exits_rest_do_not_stand_for_all() -> None:
+    """Of 200, 40 are won early, 150 are watched for 30 days, and 10 for long on days that hardly count; one is won."""
+    rng = np.random.default_rng(1)
+    end = np.concatenate([rng.uniform(1, 25, 40), np.full(150, 30.0), np.full(9, 160.0), [150.0]])
+    outcome = np.array(["won"] * 40 + ["open"] * 159 + ["won"])
+    number = np.arange(200)
+    slow = {"won": np.where(end > 100, 0.01, 1.0)}
+    watched = Watched(np.full(200, -1.0), end, outcome, number, number, np.ones(200), ("won", "lost"), slow)
+    curves = aalen_johansen(watched)
+    assert curves.chance("won") + curves.never == pytest.approx(1.0)
+    assert 0.2 < curves.chance("won") <= 1.0

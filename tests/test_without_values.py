@@ -82,6 +82,9 @@ def test_a_scenario_says_values_by_value_or_by_what_a_stage_books(result: Foreca
     assert says_values(result.scenario.override({"value": 2}).spec)
     assert says_values(result.scenario.override({"stages.Won.books": "12k"}).spec)
     assert says_values(result.scenario.override({"value": {"quantiles": {"0%": 1, "100%": 3}}}).spec)
+    assert says_values(result.scenario.override({"effects": [{"value": "x5000"}]}).spec)
+    deal = {"id": "D1", "stage": next(iter(result.scenario.spec.stages)), "value": 50_000}
+    assert says_values(result.scenario.override({"sources.open deals.deals": [deal]}).spec)
     assert not says_values(result.scenario.spec)
 
 

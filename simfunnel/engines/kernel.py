@@ -51,6 +51,7 @@ from simfunnel.numerics import (
     CONSTANT,
     MISSES,
     MOST_MISSES,
+    PASSED,
     TAKES_PLACE,
     Floats,
     Ints,
@@ -70,7 +71,8 @@ from simfunnel.numerics import (
     quantile,
     quantile_beyond,
     rounded,
-    survival,
+    still_there,
+    time_left,
     uniform,
     unit_exponential,
     work_end,
@@ -1014,7 +1016,12 @@ def advance(
             skill, t, member = 1.0, stages[s].team, int(facts[MEMBER])
             if t != NOWHERE and teams[t].member_start <= member < teams[t + 1].member_start:
                 skill = members[member].skill
-            at, missed, again = now, 0, 0  # after an exit that fell due and did not take place, all is drawn again
+            at, missed, again, passed = (
+                now,
+                0,
+                0,
+                0.0,
+            )  # after an exit that fell due and did not take place, all is drawn again
             while True:
                 index = visit if missed == 0 else visit << MISSES | missed
                 for e in range(first, last):
@@ -1028,7 +1035,7 @@ def advance(
                         if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
                             stretch = factor(world, n_exits + e, facts, since, at)
                         old = pace_since(maps, exits[e].pace, at, age)
-                        weight *= survival(tables, exits[e].after, old / stretch) if stretch > 0.0 else 0.0
+                        weight *= still_there(tables, exits[e].after, old + passed, stretch)
                     weights[e - first] = weight
                 if last - first == 1:
                     k = 0 if weights[0] > 0.0 else -1
@@ -1046,7 +1053,7 @@ def advance(
                 if age != 0.0:
                     u = uniform(seed, replication, ints[p, KEY], purposes[e].after ^ again, index)
                     old = pace_since(maps, exits[e].pace, at, age)
-                    wait = max(0.0, quantile_beyond(tables, exits[e].after, old / stretch, u) * stretch - old)
+                    wait = time_left(tables, exits[e].after, old, passed, stretch, u)
                 else:
                     wait = stretch * sample(
                         tables, exits[e].after, seed, replication, ints[p, KEY], purposes[e].after, visit
@@ -1060,7 +1067,7 @@ def advance(
                 u = uniform(seed, replication, ints[p, KEY], purposes[e].after ^ TAKES_PLACE, visit << MISSES | missed)
                 if u < factor(world, hazard_slot + e, facts, since, falls_due):
                     break
-                at, age, missed, again = falls_due, age + wait, missed + 1, AGAIN
+                at, age, missed, again, passed = falls_due, age + wait, missed + 1, AGAIN, PASSED
             wait += at - now
             step = WAIT
             if now + wait <= deadline and wait < math.inf:

@@ -59,6 +59,7 @@ from simfunnel.numerics import (
     AGAIN,
     MISSES,
     MOST_MISSES,
+    PASSED,
     TAKES_PLACE,
     backward,
     choose,
@@ -69,7 +70,8 @@ from simfunnel.numerics import (
     quantile,
     quantile_beyond,
     rounded,
-    survival,
+    still_there,
+    time_left,
     unit_exponential,
     work_end,
 )
@@ -386,7 +388,7 @@ class Replication:
         """
         plan, slots = self.plan, self.plan.slots
         first, last = self.stages.exit_start[s], self.stages.exit_start[s + 1]
-        again, index = (AGAIN, visit << MISSES | missed) if missed else (0, visit)
+        again, index, passed = (AGAIN, visit << MISSES | missed, PASSED) if missed else (0, visit, 0.0)
         skill = self.skill(p, s)
         weights = np.empty(last - first)
         for e in range(first, last):
@@ -395,7 +397,7 @@ class Replication:
                 weight *= skill
             if age and self.exits.to[e] != NOWHERE:
                 stretch, old = self.factor(slots.time(e), p, at), self.old(e, age, at)
-                weight *= survival(plan.tables, self.exits.after[e], old / stretch) if stretch > 0.0 else 0.0
+                weight *= still_there(plan.tables, self.exits.after[e], old + passed, stretch)
             weights[e - first] = weight
         k = choose(weights, self.draw(p, int(self.purposes.choice[s]) ^ again, index))
         if k < 0 or self.exits.to[first + k] == NOWHERE:
@@ -403,8 +405,7 @@ class Replication:
         e = first + k
         u, stretch = self.draw(p, int(self.purposes.after[e]) ^ again, index), self.factor(slots.time(e), p, at)
         if age:
-            old = self.old(e, age, at)
-            span = max(0.0, quantile_beyond(plan.tables, self.exits.after[e], old / stretch, u) * stretch - old)
+            span = time_left(plan.tables, self.exits.after[e], self.old(e, age, at), passed, stretch, u)
         else:
             span = quantile(plan.tables, self.exits.after[e], u) * stretch
         return e, pace_wait(plan.maps, self.exits.pace[e], at, span)

@@ -2,9 +2,10 @@
 
 An export shows open deals with what is asked for them; discounts, or what is added, change that until the win. Where a
 history tells the amounts that won deals had while they were open, each one's final value over its open amount (the
-geometric mean over the days on which it was open, for an open deal may be seen on any of them) is a draw of that
-share. Its mean is what open amounts are worth. It is taken only if it is not 1 beyond chance, and if it foretells the
-final values of other deals better than their open amounts do.
+geometric mean over the days on which it was open, for an open deal may be seen on any of them) tells that share. What
+counts is the sum of what is booked, so it is the final values' sum over that of the open amounts (a ratio estimator:
+Cochran 1977, chapter 6), in which large deals weigh as much as they bring. It is taken only if it is not 1 beyond
+chance, and if it foretells the final values of other deals better than their open amounts do.
 """
 
 from __future__ import annotations
@@ -26,43 +27,45 @@ _FOLDS = 5
 
 def fit_share(history: History) -> Estimate | None:
     """The share of their open amount that won deals bring; None where none is known, or it is no better than 1."""
-    shares = final_shares(history)
-    if len(shares) < FEWEST:
+    final, asked = final_and_asked(history)
+    if len(final) < FEWEST:
         return None
-    mean, error = float(shares.mean()), float(shares.std(ddof=1)) / len(shares) ** 0.5
-    log, doubt = float(np.log(mean)), error / mean
-    if abs(log) < _SMALL or abs(log) < _SURE * doubt or not _foretells(shares):
+    share = float(final.sum() / asked.sum())
+    doubt = float(np.sqrt(((final - share * asked) ** 2).sum() / (len(final) - 1) / len(final)) / final.mean())
+    log = float(np.log(share))
+    if abs(log) < _SMALL or abs(log) < _SURE * doubt or not _foretells(final, asked):
         return None
     shrunk = log * (1 - (doubt / log) ** 2)
-    how = "final value over the amount while open, mean of won deals, shrunk toward 1"
-    return factor_estimate(shrunk, doubt, how, len(shares))
+    how = "sum of final values over that of the amounts while open, of won deals, shrunk toward 1"
+    return factor_estimate(shrunk, doubt, how, len(final))
 
 
-def final_shares(history: History) -> Floats:
-    """Of each won deal whose amounts are known the final value over that while it was open, in order of closing."""
+def final_and_asked(history: History) -> tuple[Floats, Floats]:
+    """The final value and the amount while open of each won deal that tells both, in order of closing."""
     deals, amounts = history.deals, history.amounts
     won = deals[(deals["outcome"] == "won") & (deals["value"] > 0)].sort_values("closed", kind="stable")
     if amounts is None or won.empty:
-        return np.empty(0)
+        return np.empty(0), np.empty(0)
     rows = amounts[amounts["deal"].isin(won.index)]
     born, closed = (won[name].reindex(rows["deal"]).set_axis(rows.index) for name in ("created", "closed"))
     since = rows["at"].clip(lower=born)
     until = since.groupby(rows["deal"]).shift(-1).fillna(closed).clip(upper=closed)
     days = (until - since).dt.total_seconds() / 86400
     used = (days > 0) & (rows["value"] > 0)
-    logs = np.log(won["value"].reindex(rows.loc[used, "deal"]).to_numpy() / rows.loc[used, "value"].to_numpy())
+    logs = np.log(rows.loc[used, "value"].astype(float))
     weighted = pd.DataFrame({"deal": rows.loc[used, "deal"], "sum": logs * days[used], "days": days[used]})
-    of_deal = weighted.groupby("deal")[["sum", "days"]].sum().reindex(won.index).dropna()
-    mean = (of_deal["sum"] / of_deal["days"]).to_numpy(dtype=float)
-    shares: Floats = np.exp(mean[np.abs(mean) < np.log(_PLACEHOLDER)])
-    return shares
+    of_deal = weighted.groupby("deal")[["sum", "days"]].sum().reindex(won.index)
+    asked = np.exp((of_deal["sum"] / of_deal["days"]).to_numpy(dtype=float))
+    final = won["value"].to_numpy(dtype=float)
+    meant = np.abs(np.log(final / asked)) < np.log(_PLACEHOLDER)  # and not NaN
+    return final[meant], asked[meant]
 
 
-def _foretells(shares: Floats) -> bool:
-    """Whether the mean of the others foretells the shares of each fifth in time better than 1 does."""
-    fold = np.arange(len(shares)) * _FOLDS // len(shares)
-    others = np.array([shares[fold != k].mean() for k in range(_FOLDS)])[fold]
-    return bool(((shares - others) ** 2).sum() < ((shares - 1) ** 2).sum())
+def _foretells(final: Floats, asked: Floats) -> bool:
+    """Whether the share of the others foretells the values of each fifth in time better than the open amounts do."""
+    fold = np.arange(len(final)) * _FOLDS // len(final)
+    others = np.array([final[fold != k].sum() / asked[fold != k].sum() for k in range(_FOLDS)])[fold]
+    return bool(np.abs(final - others * asked).sum() < np.abs(final - asked).sum())
 
 
 def as_asked(history: History, share: Estimate | None) -> History:

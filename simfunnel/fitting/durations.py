@@ -38,6 +38,7 @@ _LATE = 0.75  # the last quarter of all closings tells how fast they still come
 _WIDE = 1.0  # sd of the logarithm of a time that no closing tells
 _TAIL_MATTERS = 0.005  # a share to close beyond the oldest closing below this leaves the times alone
 _DRAWS = 400
+_LEAST_EXPOSED = 0.1  # of those at risk, however slow their days are
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,14 @@ class _Layout:
         at_risk = self._at_risk(weights)
         hazards = {}
         for k, at in self.at.items():
-            exposed = self._at_risk(weights * self.hazard[k]) if k in self.hazard else at_risk
+            exposed = at_risk
+            if k in self.hazard:  # a few deals whose exits rest must not stand for all of their age
+                exposed = np.maximum(self._at_risk(weights * self.hazard[k]), _LEAST_EXPOSED * at_risk)
             sure = np.where(exposed > 1e-12, exposed, 1.0)
             hazards[k] = np.where(self.used, np.bincount(at, weights[self.closings[k]], len(self.ages)) / sure, 0.0)
-        total = np.minimum(np.sum(list(hazards.values()), axis=0), 1.0)
+        every = np.sum(list(hazards.values()), axis=0)
+        total = np.minimum(every, 1.0)
+        hazards = {k: hazard * np.where(every > 1.0, 1 / np.maximum(every, 1.0), 1.0) for k, hazard in hazards.items()}
         open_share: Floats = np.cumprod(1 - total)
         before = np.concatenate([[1.0], open_share[:-1]])
         ended = {k: np.cumsum(before * hazard) for k, hazard in hazards.items()}

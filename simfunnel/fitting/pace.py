@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simfunnel.calendars import DAYS, quarter_of
+from simfunnel.calendars import DAYS
 from simfunnel.fitting.exposure import KINDS, Exposure, Kind
 from simfunnel.fitting.figures import Z95, Estimate, Floats, factor_estimate
 
@@ -102,12 +102,17 @@ def among(days: Days, holidays: frozenset[date]) -> Mask:
 
 def in_window(days: Days, fiscal_year_ends: int, window: int) -> Mask:
     """Which days are among the first so many of a fiscal quarter, or (negative) among its last."""
-    bounds = [quarter_of(d, fiscal_year_ends) for d in days.date]
-    into = [
-        (d - first).days if window > 0 else (after - d).days - 1
-        for d, (first, after) in zip(days.date, bounds, strict=True)
-    ]
-    return np.array(into) < abs(window)
+    into, left = _of_quarter(days, fiscal_year_ends)
+    there: Mask = (into if window > 0 else left) < abs(window)
+    return there
+
+
+def _of_quarter(days: Days, fiscal_year_ends: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many days of its fiscal quarter lie before each day, and how many after it."""
+    day, month = (days.to_numpy().astype(f"datetime64[{unit}]") for unit in "DM")
+    first = month - (np.asarray(days.month) - fiscal_year_ends - 1) % 3
+    bounds = [bound.astype("datetime64[D]") for bound in (first, first + 3)]
+    return (day - bounds[0]).astype(np.int64), (bounds[1] - day).astype(np.int64) - 1
 
 
 def fit_pace(
@@ -290,7 +295,7 @@ def quarter_window(
     known already, at whose side of the quarter none is looked for. `burst` is that of the counts unless given.
     """
     burst = due.burst if burst is None else burst
-    quarter = np.array([quarter_of(d, fiscal_year_ends)[0].toordinal() for d in days.date])
+    quarter = days.to_numpy().astype("datetime64[D]").astype(np.int64) - _of_quarter(days, fiscal_year_ends)[0]
     best: tuple[DayEffect, ...] = ()
     best_gain = 0.0
     for window in (w for w in _WINDOWS if all((w > 0) != (other > 0) for other in beside)):

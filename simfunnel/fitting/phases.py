@@ -156,7 +156,7 @@ def _parted(
             continue
         (young_gain, young), (old_gain, old) = of(slice(0, k)), of(slice(k, every))
         if young_gain + old_gain > most:
-            age, most = float(edges[k] - half), young_gain + old_gain
+            age, most = float(np.ceil(edges[k]) - half if half else edges[k]), young_gain + old_gain
             found = (*_slowed(young, 0.0, age), *_slowed(old, age, np.inf))
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from simfunnel.distributions import Distribution, QuantileTable, discrete
 from simfunnel.numerics import Flags, Floats
-from simfunnel.plan.dates import by_day, thinned_out
+from simfunnel.plan.dates import by_day, day_facts, thinned_out
 from simfunnel.plan.effects import ceiling, looks_at_stock
 from simfunnel.plan.tables import DEALS, LIST, NEVER, NOWHERE, RATE, REFERRED, DrawnTable, SourceTable
 from simfunnel.plan.workshop import Workshop, floats, ints, number
@@ -102,6 +102,7 @@ def _arrivals(shop: Workshop, name: str, source: SourceSpec) -> int:
     is_open = np.isin(weekday, calendar.days) & (holiday == 0)
     spells = [_spells(rate, ~working, 0.0, 24.0, 24.0)]
     spells += [_spells(rate, working & is_open, *hours, calendar.hours_a_day) for hours in calendar.hours]
+    spells.append(_shift_under_way(shop, source, rate, working))
     begins, ends, amounts = np.concatenate(spells, axis=1)
     if not len(begins):
         return shop.maps.add(floats([0.0, shop.whole_days]), floats([0.0, 0.0]))
@@ -115,8 +116,30 @@ def _spells(rate: Floats, comes: Flags, begin: float, end: float, hours: float) 
     return np.stack([days + begin / 24, days + end / 24, rate[days] * (end - begin) / hours])
 
 
+def _shift_under_way(shop: Workshop, source: SourceSpec, rate: Floats, working: Flags) -> Floats:
+    """The spell of the shift that began on the evening before the start, at the rate of the first day; or none."""
+    calendar = shop.spec.calendar
+    weekday, month, holiday = day_facts(shop.spec, -1, 1)[0, list(_WEEKDAY_MONTH_HOLIDAY)].astype(int)
+    late = [(begin, end) for begin, end in calendar.hours if end > 24.0]
+    if not late or not working[0] or weekday not in calendar.days or holiday:
+        return np.empty((3, 0))
+    today = shop.day_facts[0, list(_WEEKDAY_MONTH_HOLIDAY)].astype(int)
+    usual = number(source.weekday.get(int(today[0]), 1.0)) * number(source.season.get(int(today[1]), 1.0))
+    its_own = number(source.weekday.get(int(weekday), 1.0)) * number(source.season.get(int(month), 1.0))
+    ((_, end),) = late
+    amount = rate[0] * (its_own / usual if usual > 0 else 0.0) * (end - 24.0) / calendar.hours_a_day
+    return np.array([[0.0], [(end - 24.0) / 24], [amount]])
+
+
 def _summed(begins: Floats, ends: Floats, amounts: Floats) -> tuple[Floats, Floats]:
-    """Amounts that come evenly from when until when, one after the other, as the nodes of their cumulative sum."""
+    """Amounts that come evenly from when until when, as the nodes of their cumulative sum."""
+    if (begins[1:] < ends[:-1]).any():  # a night's shift and the plain rate that follows it
+        x = np.unique(np.concatenate([[0.0], begins, ends]))
+        pace = np.zeros(len(x))
+        np.add.at(pace, np.searchsorted(x, begins), amounts / (ends - begins))
+        np.subtract.at(pace, np.searchsorted(x, ends), amounts / (ends - begins))
+        steps = np.maximum(np.cumsum(pace)[:-1], 0.0) * np.diff(x)
+        return x, np.concatenate([[0.0], np.cumsum(steps)])
     total = np.cumsum(np.concatenate([[0.0], amounts]))
     x = np.concatenate([[0.0], np.stack([begins, ends], axis=1).ravel()])
     y = np.concatenate([[0.0], np.stack([total[:-1], total[1:]], axis=1).ravel()])

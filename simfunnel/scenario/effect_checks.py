@@ -52,6 +52,11 @@ def effects_can_apply(tree: Tree) -> Iterator[Finding]:
             yield from _arrivals_problems(path, effect, words)
         if "pace" in effect:
             yield from _pace_problems(path, effect, words)
+        if "hazard" in effect and _is_by_stock(effect):
+            yield (
+                path,
+                "an effect on hazard looks ahead to when an exit falls due, and can't know 'in STAGE' then",
+            )
         if isinstance(effect.get("per"), str):
             problem = _per_problem(effect["per"], effect, words)
             if problem:

@@ -533,7 +533,8 @@ class EffectSpec(Spec):
             raise ValueError(f"an effect needs one of {', '.join(FACTORS)}")
         if "odds" in said and not self.on:
             raise ValueError("an effect on odds needs on: a stage or an exit such as 'quote -> customer'")
-        if self.hazard is not None and units.middle(self.hazard) > 1:
+        most = self.hazard.high if isinstance(self.hazard, units.Uncertain) else self.hazard
+        if most is not None and most > 1:
             raise ValueError("a hazard can be x1 at most; slow down the other days or ages instead")
         if self.most is not None:
             factors = [units.middle(getattr(self, f)) for f in said]

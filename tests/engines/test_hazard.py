@@ -107,3 +107,31 @@ def test_pace_and_hazard_work_together() -> None:
     found = left(exits(effects, {"lost": {"after": {"exponential": "4 days"}}}))["lost"]
     working = found - 2 * np.floor(found / 7)
     assert stats.kstest(working, stats.expon(scale=8).cdf).pvalue > 1e-4
+
+
+def test_who_missed_for_long_can_still_leave() -> None:
+    """A time of an hour on average, and a weekend without it: 48 hours are more than any table of quantiles reaches."""
+    weekend = {"on": "lead", "hazard": "x0", "when": {"weekday": "Sat, Sun"}}
+    saturday = {"list": {"at": "2026-01-10", "size": N}}
+    found = left(exits([weekend], {"lost": {"after": {"exponential": "1 h"}}}, sources=saturday))["lost"]
+    monday = 7.0  # days after the start, a Monday
+    assert found.min() >= monday
+    assert stats.kstest(found - monday, stats.expon(scale=1 / 24).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("after", "share"), [("6.1 days", 0.5), ({"empirical": ["1 h", "5 h", "7 h"]}, None)])
+def test_a_moment_that_was_missed_does_not_come_again(after: Any, share: float | None) -> None:
+    """With a pace, ages are differences of running sums; rounding must not bring the same moment twice."""
+    effects = [{"on": "lead", "hazard": "x0.5"}, {"when": {"weekday": "Sat, Sun"}, "pace": "x0.3"}]
+    stages = {"lead": {"exits": {"lost": {"after": after}}}}
+    records, _ = run(toy(stages=stages, sources={"web": {"rate": "40 per day"}}, effects=effects, horizon="100 days"))
+    early = np.flatnonzero(records.prospects.born < 80)
+    gone = np.isin(early, records.moves.prospect[records.moves.goal != 0]).mean()
+    expected = share if share is not None else _of_three()
+    Estimate(float(gone), math.sqrt(expected * (1 - expected) / len(early)), len(early)).check(expected, "share gone")
+
+
+def _of_three() -> float:
+    """The share that leaves at one of three moments with hazards 1/3, 1/2 and 1, each halved."""
+    stays = (1 - 1 / 6) * (1 - 1 / 4) * (1 - 1 / 2)
+    return 1 - stays

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simfunnel.replicate import records_of
 from tests.helpers import MONDAY, run, tasks, toy
 
 OFFICE = {"days": "Mon-Fri", "hours": "09:00-17:00"}
@@ -264,3 +266,24 @@ def test_a_task_that_fills_an_opening_ends_with_it() -> None:
     )
     records, _ = run(scenario)
     assert records.tasks.ended[0] * 1440 == pytest.approx(40)
+
+
+@pytest.mark.parametrize(("start", "mean"), [("2026-01-10", 18.0), ("2026-01-06", 24.0), ("2026-01-05", 6.0)])
+def test_prospects_come_in_the_shift_that_began_the_evening_before(start: str, mean: float) -> None:
+    """24 a night from Monday to Friday: a Saturday has the end of Friday's, a Monday only the beginning of its own."""
+    source = {"rate": "24 per working day"}
+    parts = {"calendar": {"days": "Mon-Fri", "hours": "22:00-06:00"}, "start": start, "horizon": "1 day"}
+    scenario = toy(sources={"web": source}, **parts)
+    came = [len(records_of(scenario, k)[0].prospects.born) for k in range(40)]
+    assert abs(np.mean(came) - mean) < 4 * (mean / 40) ** 0.5
+
+
+def test_a_night_shift_and_the_plain_rate_after_it_come_side_by_side() -> None:
+    """From Tuesday on 2,400 come a day; until six those of Monday's shift come as well."""
+    rate = {"2026-01-05": "240 per working day", "2026-01-06": "2400 per day"}
+    calendar = {"days": "Mon-Fri", "hours": "22:00-06:00"}
+    scenario = toy(sources={"web": {"rate": rate}}, calendar=calendar, start="2026-01-05", horizon="2 days")
+    hours = [records_of(scenario, k)[0].prospects.born * 24 for k in range(10)]
+    counts = np.mean([np.histogram(h, [0, 22, 24, 30, 48])[0] for h in hours], axis=0)
+    wanted = np.array([0, 60, 600 + 180, 1800])
+    assert np.all(np.abs(counts - wanted) <= 4 * np.sqrt(wanted / 10))
