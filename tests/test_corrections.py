@@ -1,7 +1,6 @@
-import re
-
 """What past forecasts teach reaches the totals, and all sums still hold."""
 
+import re
 from datetime import date, timedelta
 
 import numpy as np
