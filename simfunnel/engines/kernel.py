@@ -1016,12 +1016,8 @@ def advance(
             skill, t, member = 1.0, stages[s].team, int(facts[MEMBER])
             if t != NOWHERE and teams[t].member_start <= member < teams[t + 1].member_start:
                 skill = members[member].skill
-            at, missed, again, passed = (
-                now,
-                0,
-                0,
-                0.0,
-            )  # after an exit that fell due and did not take place, all is drawn again
+            # What falls due and does not take place is drawn again, as of one so old.
+            at, missed, again, passed = now, 0, 0, 0.0
             while True:
                 index = visit if missed == 0 else visit << MISSES | missed
                 for e in range(first, last):

@@ -65,22 +65,12 @@ def spans(
         middle = (max(low, 0.0) + min(high, visits.end)) / 2
         weight = months[(month - 1) % 3] * 0.5 ** ((visits.end - middle) / half_life)
         for young, old in itertools.pairwise((0.0, *phases.ages, math.inf)):
-            begin, stop = np.maximum(low, entered + young), np.minimum(np.minimum(left, high), entered + old)
-            stays = (left > begin) & (np.maximum(begin, 0.0) < np.minimum(high, entered + old))
-            at_once = (left == entered) & (low <= left) & (left < high) & (young == 0.0)
-            here = np.flatnonzero(stays | at_once)
-            calm = [float(phases.on(kind_of(k), np.array([young]), day)[0, 0]) for k in visits.goals(stage)]
-            parts.append(
-                (
-                    begin[here],
-                    stop[here],
-                    np.where(left <= stop, goal, "open")[here],
-                    here,
-                    np.full(len(here), weight),
-                    np.tile(calm, (len(here), 1)),
-                )
-            )
-    starts, ends, outcome, row, weight, hazard = (np.concatenate(column) for column in zip(*parts, strict=True))
+            begin, stop, here = _within(entered, left, (low, high), (young, old))
+            outcome = np.where(left <= stop, goal, "open")
+            hazard = [float(phases.on(kind_of(k), np.array([young]), day)[0, 0]) for k in visits.goals(stage)]
+            fixed = np.full(len(here), weight), np.tile(hazard, (len(here), 1))
+            parts.append((begin[here], stop[here], outcome[here], here, *fixed))
+    starts, ends, outcomes, row, weights, hazards = (np.concatenate(column) for column in zip(*parts, strict=True))
     since = entered[row]
     born = (starts <= since) & (since >= 0)
     starts = np.maximum(starts, 0.0)
@@ -92,13 +82,24 @@ def spans(
     return Watched(
         entry=entry[keep],
         end=stop[keep],
-        outcome=outcome[keep].astype(str),
+        outcome=outcomes[keep].astype(str),
         group=luck[deal[row]][keep],
         deal=deal[row][keep],
-        weight=weight[keep],
+        weight=weights[keep],
         ends=visits.goals(stage),
-        hazard={k: hazard[keep, c] for c, k in enumerate(visits.goals(stage))} if phases.of else {},
+        hazard={k: hazards[keep, c] for c, k in enumerate(visits.goals(stage))} if phases.of else {},
     )
+
+
+def _within(
+    entered: Floats, left: Floats, days: tuple[float, float], ages: tuple[float, float]
+) -> tuple[Floats, Floats, Ints]:
+    """From when until when each visit lies within some days and ages, and which ones do."""
+    (low, high), (young, old) = days, ages
+    begin, stop = np.maximum(low, entered + young), np.minimum(np.minimum(left, high), entered + old)
+    stays = (left > begin) & (np.maximum(begin, 0.0) < np.minimum(high, entered + old))
+    at_once = (left == entered) & (low <= left) & (left < high) & (young == 0.0)
+    return begin, stop, np.flatnonzero(stays | at_once)
 
 
 def _periods(visits: Visits, phases: Phases) -> Iterator[tuple[float, float, int, pd.DatetimeIndex]]:
