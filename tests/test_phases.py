@@ -12,6 +12,7 @@ from simfunnel.calendars import quarter_of
 from simfunnel.crm.importing import History
 from simfunnel.fitting import fit
 from simfunnel.fitting.exposure import exposure
+from simfunnel.fitting.pace import QUARTER
 from simfunnel.fitting.phases import Phases, fit_days
 from simfunnel.fitting.visits import pooled, visits_of
 from simfunnel.replicate import run
@@ -22,7 +23,7 @@ DAYS, TURN, REST = 730, 20, 0.1  # from the age TURN on, a deal rests in a quart
 WON, LOST = 0.012, 0.02  # a day, of deals up to a year old
 
 
-def resting(seed: int, rest: float, days: int = DAYS + 91) -> World:
+def resting(seed: int, rest: float, days: int = DAYS + 91, turn: int = TURN) -> World:
     """Deals of one stage, whose old ones close at a share of their hazard in the first 30 days of a quarter."""
     rng = np.random.default_rng(seed)
     start = pd.Timestamp("2023-01-01")
@@ -32,7 +33,7 @@ def resting(seed: int, rest: float, days: int = DAYS + 91) -> World:
         age = day - born
         moment = (start + pd.Timedelta(days=day)).date()
         slow = (moment - quarter_of(moment, 12)[0]).days < 30
-        factor = np.where(slow & (age >= TURN), rest, 1.0)
+        factor = np.where(slow & (age >= turn), rest, 1.0)
         u = rng.random(len(born))
         open_ = (age > 0) & ~np.isfinite(left) & (age <= 365)
         goes = open_ & (u < (WON + LOST) * factor)
@@ -112,6 +113,16 @@ def test_where_all_ages_are_alike_nothing_is_parted(seed: int) -> None:
     assert phases_of(resting(30 + seed, 1.0, 500).until(480)).of == {}
 
 
-def test_a_quarters_end_for_all_ages_stays_a_matter_of_pace(history: History) -> None:
-    """With one quarter seen, nothing can be told."""
+def test_what_all_ages_do_stays_a_matter_of_pace() -> None:
+    """Where deals of all ages rest in a quarter's first days, none are parted, and the pace tells it."""
+    visits, _ = pooled(visits_of(resting(8, 0.4, turn=0).until(DAYS)))
+    pace, phases = fit_days(exposure(visits), frozenset(), 12, whole_days=visits.whole_days)
+    assert phases.of == {}
+    for kind in ("won", "lost"):
+        (effect,) = [e for e in pace.effects[kind] if e.what == QUARTER]
+        assert effect.which == (30,)
+        assert effect.factor.low < 0.4 < effect.factor.high
+
+
+def test_with_one_quarter_seen_nothing_can_be_told() -> None:
     assert phases_of(resting(7, REST, 150).until(140)).of == {}
