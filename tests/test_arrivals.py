@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simfunnel.fitting.arrivals import WEEKDAYS, fit_arrivals
-from simfunnel.fitting.level import AHEAD
+from simfunnel.fitting.states import AHEAD
 
 
 def poisson(rate: float, days: int, seed: int) -> np.ndarray:

@@ -147,8 +147,9 @@ def test_history_is_forgotten_only_where_it_misleads() -> None:
     tables = [looked_at(flat(5, later=later).until(760))[1:] for later in (0.0, -1.0)]
     steady, moving = (fit_drift(table, pace.of_exits(table)) for table, pace in tables)
     assert math.isinf(steady.half_life)
-    assert steady.luck["won"] < 0.08
-    assert moving.half_life < 400 or moving.level["won"] < -0.05
+    assert steady.courses["won"].luck < 0.08
+    assert abs(steady.courses["won"].level) < 2 * steady.courses["won"].luck
+    assert moving.half_life < 400 or moving.courses["won"].level < -0.05
     assert "all history counts alike" in steady.assumptions[0]
 
 

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from simfunnel.fitting import level
-from simfunnel.fitting.level import AHEAD, ahead
+from simfunnel.fitting.level import ahead
+from simfunnel.fitting.states import AHEAD, SEEN
 
 WEEKS = 60
 
@@ -27,10 +28,11 @@ def test_the_filter_is_that_of_statsmodels(model: int) -> None:
     counts, _ = growing(0.01, 7)
     z = 2 * np.sqrt(counts + 0.375)
     found = level._filter(z)
-    step, shocks, before = (part[model] for part in level._models())
+    grid = level._MODELS
+    step, shocks, before = grid.step[model], grid.shocks[model], grid.before[model]
     noise = found.noise[model]
     theirs = MLEModel(z, k_states=3)
-    theirs.ssm["design"] = level._SEEN[np.newaxis]
+    theirs.ssm["design"] = SEEN[np.newaxis]
     theirs.ssm["transition"], theirs.ssm["selection"] = step, np.eye(3)
     theirs.ssm["state_cov"], theirs.ssm["obs_cov"] = noise * shocks, [[noise]]
     theirs.ssm.initialize_known(np.array([z[0], 0.0, 0.0]), noise * before)
@@ -38,7 +40,7 @@ def test_the_filter_is_that_of_statsmodels(model: int) -> None:
     wanted = results.predict(start=WEEKS, end=WEEKS + AHEAD).forecasts[0]
     assert len(wanted) == AHEAD
     assert found.mean[model] == pytest.approx(wanted.mean(), rel=1e-9)
-    score = found.score[model] - np.log(level._beliefs()[model])
+    score = found.score[model] - np.log(level._BELIEFS[model])
     reference = float(results.llf_obs[1:].sum()) + 0.5 * (WEEKS - 1) * np.log(2 * np.pi)
     assert score == pytest.approx(reference, rel=1e-9)
 

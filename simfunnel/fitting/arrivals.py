@@ -18,8 +18,8 @@ import pandas as pd
 
 from simfunnel.fitting import level
 from simfunnel.fitting.figures import Estimate, Floats
-from simfunnel.fitting.level import AHEAD
 from simfunnel.fitting.pace import GAIN, Counts, DayEffect, Pace, among, at_year_end, special_days
+from simfunnel.fitting.states import AHEAD
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 FEWEST_WEEKS = 6  # with fewer, the level is taken as constant

@@ -22,7 +22,7 @@ import pandas as pd
 from simfunnel.crm.importing import History
 from simfunnel.fitting.arrivals import FEWEST_WEEKS, WEEKDAYS, Arrivals
 from simfunnel.fitting.figures import Z95, Estimate, Floats, factor_estimate
-from simfunnel.fitting.level import AHEAD
+from simfunnel.fitting.states import AHEAD
 
 FEWEST = 30  # new deals that a channel must have had to be a source of its own
 MOST = 20  # sources of their own

@@ -363,12 +363,12 @@ def _effect_rows(found: _Found) -> Iterator[Row]:
             yield as_row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
     for effect in found.coming.arrivals.special:
         yield as_row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
-    periods, were = counted(found.drift.blocks, "period"), "was" if found.drift.blocks == 1 else "were"
-    source = f"how far {periods} of four weeks {were} off beyond chance, shrunk"
+    source = "the weeks' exits against what the deals led one to expect, carried on for a quarter"
     for kind in kinds:
         if kind == "lost":
             continue
-        spread = factor_estimate(found.drift.level[kind], found.drift.luck[kind], source, found.drift.blocks)
+        course = found.drift.courses[kind]
+        spread = factor_estimate(course.level, course.luck, source, found.drift.weeks)
         yield as_row(f"effects.luck ({kind}, all deals of a stage together)", "factor", spread)
 
 

@@ -1,18 +1,9 @@
 """The level of a series of weekly counts, and how far it may go in the weeks ahead.
 
 Weekly counts y are turned into z = 2 sqrt(y + 3/8), whose noise has variance 1 if deals come independently
-(Anscombe 1948) and more if they come in bursts. z scatters around a level that grows and wanders:
-
-    z_t = level_t + wander_t + noise_t
-    level_t = level_(t-1) + slope_(t-1)
-    slope_t = psi slope_(t-1) + turn_t
-    wander_t = phi wander_(t-1) + shock_t
-
-With no slope and phi = 1 this is the local level model, whose best forecast is exponential smoothing; with phi < 1 a
-surge fades, and with no shocks the level is constant (Harvey 1989, chapter 4; Durbin & Koopman 2012, chapter 3). The
-slope is a damped trend (Gardner & McKenzie 1985): growth goes on for a while, not for ever. Which of these holds is not
-chosen but weighed: each set of phi, shock variance and slope variance on a grid counts by the likelihood of its
-one-step-ahead forecasts of the history, and those with a slope start with a quarter of the belief.
+(Anscombe 1948) and more if they come in bursts. z scatters around a level that grows and wanders (`states`). Which
+model of that holds is not chosen but weighed: each set of phi, shock variance and slope variance on a grid counts by
+the likelihood of its one-step-ahead forecasts of the history, and those with a slope start with a quarter of belief.
 """
 
 from __future__ import annotations
@@ -21,18 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simfunnel.fitting.states import AHEAD, PHIS, SEEN, beliefs, models
 from simfunnel.numerics import Floats
 
-AHEAD = 13  # weeks that the forecast is for: a quarter
-_PHIS = (0.5, 0.8, 0.9, 0.97, 1.0)
 _RATIOS = (0.03, 0.1, 0.3, 1.0, 3.0)  # variance of a shock over that of the noise
 _SLOPES = (0.03, 0.1)  # standard deviation of the weekly slope over that of the noise
-_PSI = 0.97  # of a week's slope that is left in the next: half is gone after 23 weeks
-_TREND = 0.25  # the belief in a slope before anything is seen
 _VAGUE = 1e4  # variance of the level before any week is seen
-_WANDERS = ((0.0, 0.0), *((phi, q) for phi in _PHIS for q in _RATIOS))
-_GRID = np.array([(phi, q, s) for s in (0.0, *_SLOPES) for phi, q in _WANDERS])
-_SEEN = np.array([1.0, 0.0, 1.0])  # what a week shows of the state (level, slope, wander)
+_WANDERS = ((0.0, 0.0), *((phi, q) for phi in PHIS for q in _RATIOS))
+_PHI, _SHOCK, _SLOPE = np.array([(phi, q, s**2) for s in (0.0, *_SLOPES) for phi, q in _WANDERS]).T
+_MODELS = models(_PHI, _SHOCK, _SLOPE, _VAGUE)
+_BELIEFS = beliefs(_SLOPE)
 
 
 @dataclass(frozen=True)
@@ -83,17 +72,15 @@ def _filter(z: Floats) -> _Found:
     The noise variance of each model is the one that makes its one-step-ahead errors likeliest, at least 1; the score is
     their log-likelihood at it and the model's prior belief. The first week only starts the filter.
     """
-    step, shocks, spread = _models()
-    state = np.zeros((len(_GRID), 3))
+    state, spread = np.zeros((len(_BELIEFS), 3)), _MODELS.before
     state[:, 0] = z[0]
-    squares, logs = np.zeros(len(_GRID)), np.zeros(len(_GRID))
+    squares, logs = np.zeros(len(_BELIEFS)), np.zeros(len(_BELIEFS))
     for t, value in enumerate(z):
         if t:
-            state = np.einsum("mij,mj->mi", step, state)
-            spread = step @ spread @ step.transpose(0, 2, 1) + shocks
-        seen = spread @ _SEEN
-        variance = seen @ _SEEN + 1
-        error = value - state @ _SEEN
+            state, spread = _MODELS.after(state, spread)
+        seen = spread @ SEEN
+        variance = seen @ SEEN + 1
+        error = value - state @ SEEN
         if t:
             squares, logs = squares + error**2 / variance, logs + np.log(variance)
         gain = seen / variance[:, np.newaxis]
@@ -101,39 +88,6 @@ def _filter(z: Floats) -> _Found:
         spread = spread - gain[:, :, np.newaxis] * seen[:, np.newaxis, :]
     n = len(z) - 1
     noise = np.maximum(squares / n, 1.0)
-    score = np.log(_beliefs()) - 0.5 * (n * np.log(noise) + logs + squares / noise)
-    mean, variance = _mean_ahead(state, spread, step, shocks)
+    score = np.log(_BELIEFS) - 0.5 * (n * np.log(noise) + logs + squares / noise)
+    mean, variance = _MODELS.mean_ahead(state, spread)
     return _Found(mean, variance, state[:, 1], np.maximum(spread[:, 1, 1], 0.0), noise, score)
-
-
-def _beliefs() -> Floats:
-    """How likely each model is held to be before anything is seen; they sum to 1."""
-    sloped = _GRID[:, 2] > 0
-    beliefs: Floats = np.where(sloped, _TREND / sloped.sum(), (1 - _TREND) / (~sloped).sum())
-    return beliefs
-
-
-def _models() -> tuple[Floats, Floats, Floats]:
-    """Of each model: the matrix of a week's step, the variances of a week's shocks, those before the first week."""
-    phi, q, s = _GRID.T
-    step, shocks, before = (np.zeros((len(_GRID), 3, 3)) for _ in range(3))
-    step[:, 0, 0] = step[:, 0, 1] = 1.0
-    step[:, 1, 1], step[:, 2, 2] = _PSI, phi
-    shocks[:, 1, 1], shocks[:, 2, 2] = s**2 * (1 - _PSI**2), q
-    before[:, 0, 0], before[:, 1, 1] = _VAGUE, s**2
-    before[:, 2, 2] = np.where(phi < 1, q / np.maximum(1 - phi**2, 1e-9), 0.0)
-    return step, shocks, before
-
-
-def _mean_ahead(state: Floats, spread: Floats, step: Floats, shocks: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance of the mean of what the weeks ahead show, but for their noise."""
-    reach = [np.tile(_SEEN, (len(state), 1))]  # of the state, in what a week shows so many weeks later
-    for _ in range(AHEAD):
-        reach.append(np.einsum("mi,mij->mj", reach[-1], step))
-    whole = np.sum(reach[1:], axis=0) / AHEAD
-    mean = np.einsum("mi,mi->m", whole, state)
-    variance = np.einsum("mi,mij,mj->m", whole, spread, whole)
-    for week in range(AHEAD):  # a week's shock is in all weeks from it on
-        left = np.sum(reach[: AHEAD - week], axis=0) / AHEAD
-        variance = variance + np.einsum("mi,mij,mj->m", left, shocks, left)
-    return mean, variance

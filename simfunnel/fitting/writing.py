@@ -299,10 +299,11 @@ def arrival_effects(arrivals: Arrivals, on: str | list[str] = NEW) -> list[Effec
 
 
 def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
-    """Luck that all deals in a stage share, drawn once: half of its variance in the odds and half in the pace.
+    """The market's course: what multiplies the hazards that all deals in a stage share, drawn once.
 
-    Its middle is what was lately off. Odds that are a little better raise the number who go that way by less, where
-    many do anyway: their spread is that of the hazards over the share that goes elsewhere.
+    A hazard c times as high, where a share p goes that way, is odds c times as high and times c^p times as short: so
+    the share grows as c^(1 - p), which is what is left of it once all have gone, and those who go do so sooner. The
+    two are drawn apart, each a little wider, so that soon they spread as one would.
     """
     written: list[Effect] = []
     order = list(found.stages)
@@ -310,14 +311,16 @@ def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
         for kind in ("won", "move"):
             later = {"won"} if kind == "won" else set(order[s + 1 :])
             goals = [goal for goal in fitted.chances if goal in later]
-            sd, level = drift.luck[kind] / math.sqrt(2), drift.level[kind] / 2
-            if not goals or max(sd, abs(level)) < 0.005:
+            course = drift.courses[kind]
+            if not goals or max(course.luck, abs(course.level)) < 0.005:
                 continue
             names = [f"{stage} -> {goal_name(goal)}" for goal in goals]
             on = names[0] if len(names) == 1 else names
-            others = max(1 - sum(fitted.chances[goal].value for goal in goals), 0.3)
-            written.append({"on": on, "odds": _around(level / others, sd / others)})
-            written.append({"when": {"date": f"from {start.isoformat()}"}, "on": on, "pace": _around(level, sd)})
+            share = min(sum(fitted.chances[goal].value for goal in goals), 1.0)
+            luck = course.luck / math.hypot(share, 1 - share)
+            written.append({"on": on, "odds": _around(course.level, luck)})
+            pace = _around(course.level * share, luck * share)
+            written.append({"when": {"date": f"from {start.isoformat()}"}, "on": on, "pace": pace})
     return written
 
 
