@@ -7,9 +7,11 @@ what was won is known.
 
 For each past outcome y there is a factor with which it just falls into the 80% interval:
 c = |sqrt y - sqrt P50| / |sqrt P - sqrt P50|, P being P90 above the median and P10 below. The factor wanted is their
-80% quantile, raised to 0.8 (1 + 1 / dates) because it is judged on dates not among them (split conformal prediction:
-Vovk, Gammerman & Shafer 2005; Lei et al. 2018). Its interval comes from resampling whole dates, for outcomes foreseen
-on one date share their luck; dates near one another share some too, so it is still a little narrow.
+80% quantile, among them those of a few imagined dates on which the spread was right: from few dates a quantile is
+mostly luck. Without them, raised as split conformal prediction would (Lei et al. 2018), the factor from four dates is
+the greatest c of all; on fourteen histories that held 3% more outcomes and cost 5% of the CRPS. The factor's interval
+comes from resampling whole dates, for outcomes foreseen on one date share their luck; dates near one another share
+some too, so it is still a little narrow.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from simfunnel.numerics import Floats
 from simfunnel.scores import interval
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.8
 FEWEST_DATES = 4
+_IMAGINED = 4.0  # dates on which the spread was right
+_RIGHT = np.abs(ndtri((np.arange(200) + 0.5) / 200)) / ndtri((1 + LEVEL) / 2)  # their c
 _MOST = 10.0  # a factor beyond that says that the forecast is wrong, not narrow
 _DRAWS = 400
 
@@ -129,7 +134,11 @@ def _spread(metric: str, needed: Floats, dates: np.ndarray) -> Spread:
 
 def _wanted(groups: Sequence[Floats]) -> float:
     """The factor with which the outcomes of these dates are covered as often as they should be."""
-    return float(np.quantile(np.concatenate(groups), min(LEVEL * (1 + 1 / len(groups)), 1.0)))
+    needed = np.concatenate(groups)
+    imagined = _IMAGINED / len(groups) * len(needed)  # outcomes, as many a date as there are
+    both = np.concatenate([needed, _RIGHT])
+    weights = np.concatenate([np.ones(len(needed)), np.full(len(_RIGHT), imagined / len(_RIGHT))])
+    return float(np.quantile(both, LEVEL, weights=weights, method="inverted_cdf"))
 
 
 def _ends(groups: Sequence[Floats]) -> tuple[float, float]:

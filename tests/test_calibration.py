@@ -39,6 +39,11 @@ def test_too_few_dates_change_nothing_and_say_so():
     assert found.factor("bookings") == 1
 
 
+def test_one_wild_outcome_of_few_does_not_decide():
+    needed = np.array([0.2, 0.4, 0.5, 0.6, 0.7, 0.9, 1.0, 1.1, 0.3, 0.8, 0.1, 6.0])
+    assert 0.9 < calibrate({"wins": (needed, np.repeat(np.arange(4), 3))}).factor("wins") < 1.3
+
+
 def test_what_is_needed_by_hand():
     sample = np.linspace(19, 21, 101) ** 2  # roots from 19 to 21: P10 19.2, P50 20, P90 20.8
     assert stretch_needed(sample, 20.8**2) == pytest.approx(1.0)
