@@ -17,6 +17,7 @@ import numpy as np
 from simfunnel.engines.records import (
     BOOKED,
     GAVE_UP,
+    MONEY,
     OPENED,
     PAID,
     REWARD,
@@ -123,7 +124,9 @@ class View:
 
     def money(self, *kinds: int) -> Floats:
         """Amounts of some kinds of money."""
-        return self.sums(self.totals.cubes.money, np.isin(self.totals.money.kind, kinds))
+        wanted = np.zeros(len(MONEY), dtype=bool)
+        wanted[list(kinds)] = True
+        return self.sums(self.totals.cubes.money, wanted[self.totals.money.kind])
 
     def tasks(self, cube: Floats, outcome: int) -> Floats:
         """A cube of tasks, of those tasks for prospects whose waits ended so."""
@@ -171,8 +174,8 @@ def metric(name: str, unit: str, better: int = 1) -> Callable[[Callable[[View], 
 
 def share(part: Floats, whole: Floats) -> Floats:
     """What part of the whole it is, NaN where there is nothing."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole > 0, part / whole, np.nan)
+    found: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return found
 
 
 @metric("prospects", "prospects")

@@ -19,7 +19,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils
 from numba.core.compiler import Compiler
+from numba.extending import intrinsic
 from numba.np import arrayobj
 from numpy.typing import NDArray
 
@@ -148,12 +151,45 @@ _LOW32 = np.uint64(0xFFFFFFFF)
 _SHIFT32 = np.uint64(32)
 _SHIFT21 = np.uint64(21)
 _LOW53 = np.uint64((1 << 53) - 1)
-_MULTIPLY_0 = np.uint64(0xD2511F53)
-_MULTIPLY_1 = np.uint64(0xCD9E8D57)
-_WEYL_0 = np.uint64(0x9E3779B9)
-_WEYL_1 = np.uint64(0xBB67AE85)
+_MULTIPLY = 0xD2511F53, 0xCD9E8D57
+_WEYL = 0x9E3779B9, 0xBB67AE85
 _FAMILY = np.uint64(0x66616D69)  # keys the derivation of prospects' keys, which no seed may change
 _STEP = 1.0 / 9007199254740992.0  # 2**-53
+
+
+def _write_rounds(_: Any, x01: Any, x23: Any, k0: Any, k1: Any) -> Any:  # noqa: ARG001
+    """The rounds of `philox` on words in pairs, the first in the low bits.
+
+    Numba has no words side by side in one register, with which a round takes half the instructions: so these are
+    written for its code generator.
+    """
+    pair, words = ir.VectorType(ir.IntType(64), 2), ir.VectorType(ir.IntType(32), 4)
+    lanes = [ir.Constant(ir.IntType(32), lane) for lane in range(2)]
+
+    def constants(*values: int) -> Any:
+        return ir.Constant(pair, values)
+
+    def generate(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        def side_by_side(one: Any, other: Any) -> Any:
+            first = builder.insert_element(constants(0, 0), one, lanes[0])
+            return builder.insert_element(first, other, lanes[1])
+
+        low, shift = constants(0xFFFFFFFF, 0xFFFFFFFF), constants(32, 32)
+        x, w = side_by_side(*given[:2]), side_by_side(*given[2:])
+        for _round in range(10):
+            # from x0 x1 | x2 x3: (p1 >> 32) ^ x1 ^ w0, p1 | (p0 >> 32) ^ x3 ^ w1, p0
+            p = builder.bitcast(builder.mul(builder.and_(x, low), constants(*_MULTIPLY)), words)
+            turned = builder.shuffle_vector(p, p, ir.Constant(words, (3, 2, 1, 0)))
+            x = builder.xor(builder.bitcast(turned, pair), builder.xor(builder.lshr(x, shift), w))
+            w = builder.and_(builder.add(w, constants(*_WEYL)), low)
+        halves = [builder.extract_element(x, lane) for lane in lanes]
+        return cgutils.pack_array(builder, halves)  # type: ignore[no-untyped-call]
+
+    types: Any = numba.types
+    return types.UniTuple(types.uint64, 2)(*[types.uint64] * 4), generate
+
+
+_philox_rounds: Any = intrinsic(_write_rounds)
 
 
 @compiled
@@ -162,20 +198,13 @@ def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
-    w0, w1 = np.uint64(k0), np.uint64(k1)
-    for _ in range(10):
-        p0 = x0 * _MULTIPLY_0
-        p1 = x2 * _MULTIPLY_1
-        x0, x1, x2, x3 = (
-            (p1 >> _SHIFT32) ^ x1 ^ w0,
-            p1 & _LOW32,
-            (p0 >> _SHIFT32) ^ x3 ^ w1,
-            p0 & _LOW32,
-        )
-        w0 = (w0 + _WEYL_0) & _LOW32
-        w1 = (w1 + _WEYL_1) & _LOW32
-    return x0, x1, x2, x3
+    x01, x23 = _philox_rounds(
+        np.uint64(c0) | np.uint64(c1) << _SHIFT32,
+        np.uint64(c2) | np.uint64(c3) << _SHIFT32,
+        np.uint64(k0),
+        np.uint64(k1),
+    )
+    return x01 & _LOW32, x01 >> _SHIFT32, x23 & _LOW32, x23 >> _SHIFT32
 
 
 @compiled
@@ -226,9 +255,9 @@ CONSTANT, CONTINUOUS, DISCRETE = 0, 1, 2
 PER_OCTAVE = 128  # nodes for each halving of u (and of 1 - u)
 OCTAVES = 53  # down to 2**-54, the least number that `uniform` gives
 HALF = PER_OCTAVE * OCTAVES + 1  # nodes of one half of a table, the median included
-_MANTISSA, _BIAS = 52, 1022  # of the bits of a float
-_LOW_BITS = (1 << _MANTISSA) - 1
-_BIT = 2.0**-_MANTISSA
+_HALF_BITS = 1022 << 52  # the bits of 1/2, as a whole number
+_NODE = PER_OCTAVE * 2.0**-52
+_NODES = float(PER_OCTAVE * OCTAVES)
 _LATE, _LAST = 2.0**-40, 2.0**-53
 _ENDLESS = 1e-6  # of its late times, by which a law that has an end grows less beyond them
 
@@ -254,12 +283,11 @@ def pack_tables(kinds: list[int], sizes: list[int], parts: list[Floats]) -> Tabl
 def _half(data: Floats, start: int, p: float) -> float:
     """Read one half of a continuous table at tail probability p <= 1/2, linearly between nodes.
 
-    Nodes lie evenly in each octave, so the bits of p tell its place: the exponent the octave, the mantissa the rest.
+    Nodes lie evenly in each octave, and so do the bits of p as a whole number: how far they fall short of those of 1/2
+    tells its place.
     """
-    bits = np.float64(p).view(np.int64)
-    octave = _BIAS - (bits >> _MANTISSA)
-    position = min(octave - (bits & _LOW_BITS) * _BIT, OCTAVES) * PER_OCTAVE
-    node = min(max(int(position), 0), HALF - 2)
+    position = min(np.float64(_HALF_BITS - np.float64(p).view(np.int64)) * _NODE, _NODES)
+    node = min(int(position), HALF - 2)
     left = data[start + node]
     right = data[start + node + 1]
     return float(left + (right - left) * (position - node))
@@ -270,9 +298,8 @@ def quantile(tables: Tables, d: int, u: float) -> float:
     """The u-quantile of distribution d."""
     kind, start = int(tables[3 * d]), int(tables[3 * d + 1])
     if kind == CONTINUOUS:
-        if u <= 0.5:
-            return _half(tables, start, u)
-        return _half(tables, start + HALF, 1.0 - u)
+        upper = u > 0.5  # as likely as not: told by where to read, not by a branch
+        return _half(tables, start + (HALF if upper else 0), 1.0 - u if upper else u)
     if kind == CONSTANT:
         return float(tables[start])
     size = int(tables[3 * d + 2])

@@ -330,6 +330,7 @@ class Tally:
         kinds: tuple[Any, ...] = (np.int32, np.int32, np.float64, np.int16, np.float64, np.bool_)
         self.people = self._room(People._make(np.empty(0, dtype=kind) for kind in kinds), 1)
         flat, deep, by_stage = (1, len(edges) + 1), (1, len(edges) + 1, 0), (teams, stages + 1)
+        self._cubes_for: tuple[int, ...] = ()  # so many groups and kinds there is room
         self.cubes = Cubes(
             moves=np.zeros(deep),
             values=np.zeros(deep),
@@ -398,6 +399,10 @@ class Tally:
 
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that have come up."""
+        known = (self.groups, self._moves.known, self._money.known, self._tasks.known)
+        if known == self._cubes_for:
+            return
+        self._cubes_for = known
         kinds = dict.fromkeys(("moves", "values"), self._moves.known) | {"money": self._money.known}
         kinds |= dict.fromkeys(("tasks", "waits"), self._tasks.known)
         grown = {}

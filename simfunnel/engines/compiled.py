@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
-from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks, joined
+from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
 from simfunnel.errors import RunError
 from simfunnel.numerics import CACHE, Floats, Ints, rows_of
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
@@ -27,12 +27,26 @@ SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
 _SPARE: dict[int, list[tuple[Ints, Floats]]] = {}
 """By `CHUNK`: room for records that no run is using; to get new room from the system takes longer than to fill it."""
+_LATEST: list[tuple[Plan, kernel.Parts]] = []
+"""The plan that was run last, and its tables as records: most replications have the plan of the one before."""
+_TABLES: dict[str, Any] = {"prospects": Prospects, "moves": Moves, "tasks": Tasks, "money": MoneyRows}
 _COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
 
 
 def run(plan: Plan, seed: int, replication: int) -> Records:
     """Run one replication of a plan. Raises RunError where the model can't go on."""
-    return joined(list(chunks(plan, seed, replication)))
+    gathered: dict[str, dict[str, _Column]] = {table: {} for table in _TABLES}
+    events = 0
+    for load in chunks(plan, seed, replication, lent=True):
+        events = load.events
+        for table, columns in gathered.items():
+            for name, rows in vars(getattr(load, table)).items():
+                if name in columns:
+                    columns[name].add(rows)
+                else:
+                    columns[name] = _Column(rows)
+    whole = {table: {name: column.whole() for name, column in gathered[table].items()} for table in _TABLES}
+    return Records(**{table: kind(**whole[table]) for table, kind in _TABLES.items()}, events=events)
 
 
 def chunks(plan: Plan, seed: int, replication: int, *, lent: bool = False) -> Iterator[Records]:
@@ -146,8 +160,13 @@ def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
 
 def _parts(plan: Plan) -> kernel.Parts:
     """The plan's tables as records."""
+    for latest, parts in _LATEST:
+        if latest is plan:
+            return parts
     tables = {name: rows_of(getattr(plan, name)) for name in kernel.Parts._fields if name != "known_of"}
-    return kernel.Parts(known_of=plan.known_of, **tables)
+    parts = kernel.Parts(known_of=plan.known_of, **tables)
+    _LATEST[:] = [(plan, parts)]
+    return parts
 
 
 def _with_more_room(state: kernel.State) -> kernel.State:
@@ -213,6 +232,28 @@ def _taken(state: kernel.State) -> Records:
         MoneyRows(paid[0], amount[0], amount[1], amount[2], paid[1]),
         int(count[kernel.EVENTS]),
     )
+
+
+class _Column:
+    """A column of records that grows load by load: every row is copied once, and for more room once again or less."""
+
+    def __init__(self, rows: Any) -> None:
+        self._room, self._rows = rows.copy(), len(rows)
+
+    def add(self, rows: Any) -> None:
+        """Add the next rows."""
+        last = self._rows + len(rows)
+        if last > len(self._room):
+            # Room that nothing is written to takes no memory from the system, so there may be plenty.
+            longer = np.empty((4 * last, *rows.shape[1:]), dtype=rows.dtype)
+            longer[: self._rows] = self.whole()
+            self._room = longer
+        self._room[self._rows : last] = rows
+        self._rows = last
+
+    def whole(self) -> Any:
+        """All rows so far."""
+        return self._room[: self._rows]
 
 
 def _kept(load: Records) -> Records:

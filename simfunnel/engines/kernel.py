@@ -100,11 +100,11 @@ FACTS_AT = 8
     STEP, WHO, EVENTS, SEQUENCE, HEAP, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY, ROWS_PEOPLE,
     NEED, STAMP, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
     R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, RING_HEAD, RING_HEAD_1, RING_HEAD_2, RING_TAIL, RING_TAIL_1,
-    RING_TAIL_2, RINGED, ERROR_AT,
-) = range(42)  # fmt: skip
-COUNTS = 42
-NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS = range(5)
-CLOCKS = 5
+    RING_TAIL_2, RINGED, ERROR_AT, MISSED,
+) = range(43)  # fmt: skip
+COUNTS = 43
+NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, DUE_AT, DUE_AGE = range(7)
+CLOCKS = 7
 
 # Where each table of the records begins among the columns of rows_i and rows_f, and how many columns there are.
 PEOPLE_I, MOVES_I, TASKS_I, MONEY_I, ROWS_I = 0, 5, 10, 17, 20
@@ -204,8 +204,10 @@ def bits(time: float) -> int:
 @inner
 def comes_first(heap: Ints, i: int, j: int) -> bool:
     """Whether the event at place i of the heap is due before the one at place j."""
-    one, other = EVENT * i, EVENT * j
-    return bool((heap[one] < heap[other]) | ((heap[one] == heap[other]) & (heap[one + 1] < heap[other + 1])))
+    one, other = EVENT * i, EVENT * j  # that times are alike is rare: a branch of its own, which costs nothing
+    if heap[one] == heap[other]:
+        return bool(heap[one + 1] < heap[other + 1])
+    return bool(heap[one] < heap[other])
 
 
 @inner
@@ -261,22 +263,34 @@ def drop_first(count: Ints, heap: Ints) -> None:
         rise(heap, i, heap[last], heap[last + 1], heap[last + 2])
 
 
+@inner
+def next_order(count: Ints, urgency: int) -> int:
+    """The order within its instant of the event that is scheduled now."""
+    count[SEQUENCE] += 1
+    return int(urgency * FIRST_ORDER + count[SEQUENCE])
+
+
+@inner
+def put_at_once(count: Ints, rings: Ints, urgency: int, what: int) -> int:
+    """Schedule an event for this very instant; returns its order."""
+    order = next_order(count, urgency)
+    tail = count[RING_TAIL + urgency]
+    rings[urgency, tail, 0] = order
+    rings[urgency, tail, 1] = what
+    count[RING_TAIL + urgency] = tail + 1
+    count[RINGED] += 1
+    return order
+
+
 @compiled
 def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int:
     """Schedule an event; returns its order. There must be no hole at the top of the heap."""
-    count, heap, rings = agenda.counts, agenda.heap, agenda.rings
-    order = int(urgency * FIRST_ORDER + count[SEQUENCE])
-    count[SEQUENCE] += 1
+    count = agenda.counts
     if time == now and urgency < 3:
-        tail = count[RING_TAIL + urgency]
-        rings[urgency, tail, 0] = order
-        rings[urgency, tail, 1] = what
-        count[RING_TAIL + urgency] = tail + 1
-        count[RINGED] += 1
-        return order
-    i = count[HEAP]
+        return put_at_once(count, agenda.rings, urgency, what)
+    i, order = count[HEAP], next_order(count, urgency)
     count[HEAP] = i + 1
-    rise(heap, i, bits(time), order, what)
+    rise(agenda.heap, i, bits(time), order, what)
     return order
 
 
@@ -1010,37 +1024,36 @@ def advance(
             ints[p, EXIT], ints[p, CAUSE] = stages[ints[p, PLACE]].limit_to, LIMITED
             step = LEAVE
         elif step == CHOOSE:
-            s, visit, age, deadline = ints[p, PLACE], ints[p, TURN], floats[p, AGED], floats[p, DEADLINE]
+            s, visit, deadline = ints[p, PLACE], ints[p, TURN], floats[p, DEADLINE]
             facts, since = floats[p, FACTS_AT:], floats[p, SINCE]
             first, last = stages[s].exit_start, stages[s + 1].exit_start
             skill, t, member = 1.0, stages[s].team, int(facts[MEMBER])
             if t != NOWHERE and teams[t].member_start <= member < teams[t + 1].member_start:
                 skill = members[member].skill
-            # What falls due and does not take place is drawn again, as of one so old.
-            at, missed, again, passed = now, 0, 0, 0.0
-            while True:
-                index = visit if missed == 0 else visit << MISSES | missed
-                for e in range(first, last):
-                    weight = exits[e].chance
-                    if acts[e + 1].slot_start > acts[e].slot_start:
-                        weight *= factor(world, e, facts, since, at)
-                    if exits[e].forward:
-                        weight *= skill
-                    if age != 0.0 and exits[e].to != NOWHERE:
-                        stretch = 1.0
-                        if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
-                            stretch = factor(world, n_exits + e, facts, since, at)
-                        old = pace_since(maps, exits[e].pace, at, age)
-                        weight *= still_there(tables, exits[e].after, old + passed, stretch)
-                    weights[e - first] = weight
-                if last - first == 1:
-                    k = 0 if weights[0] > 0.0 else -1
-                else:
-                    u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
-                    k = choose(weights[: last - first], u)
-                wait = math.inf
-                if k < 0 or exits[first + k].to == NOWHERE:
-                    break
+            at, age, missed, again, passed, index = now, floats[p, AGED], count[MISSED], 0, 0.0, visit
+            if missed > 0:  # what fell due did not take place: all is drawn again, as of one so old
+                at, age, again, passed, index = clock[DUE_AT], clock[DUE_AGE], AGAIN, PASSED, visit << MISSES | missed
+                count[MISSED] = 0
+            for e in range(first, last):
+                weight = exits[e].chance
+                if acts[e + 1].slot_start > acts[e].slot_start:
+                    weight *= factor(world, e, facts, since, at)
+                if exits[e].forward:
+                    weight *= skill
+                if age != 0.0 and exits[e].to != NOWHERE:
+                    stretch = 1.0
+                    if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
+                        stretch = factor(world, n_exits + e, facts, since, at)
+                    old = pace_since(maps, exits[e].pace, at, age)
+                    weight *= still_there(tables, exits[e].after, old + passed, stretch)
+                weights[e - first] = weight
+            if last - first == 1:
+                k = 0 if weights[0] > 0.0 else -1
+            else:
+                u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
+                k = choose(weights[: last - first], u)
+            wait = math.inf
+            if k >= 0 and exits[first + k].to != NOWHERE:
                 e = first + k
                 ints[p, EXIT] = e
                 stretch = 1.0
@@ -1056,15 +1069,16 @@ def advance(
                     )
                 wait = pace_wait(maps, exits[e].pace, at, wait)
                 falls_due = at + wait
-                if acts[hazard_slot + e + 1].slot_start == acts[hazard_slot + e].slot_start or (
-                    wait == 0.0 or falls_due > deadline or falls_due >= days or missed == MOST_MISSES
-                ):
-                    break
-                u = uniform(seed, replication, ints[p, KEY], purposes[e].after ^ TAKES_PLACE, visit << MISSES | missed)
-                if u < factor(world, hazard_slot + e, facts, since, falls_due):
-                    break
-                at, age, missed, again, passed = falls_due, age + wait, missed + 1, AGAIN, PASSED
-            wait += at - now
+                if (
+                    acts[hazard_slot + e + 1].slot_start > acts[hazard_slot + e].slot_start
+                    and (wait > 0.0 and falls_due <= deadline and falls_due < days and missed < MOST_MISSES)
+                ):  # fmt: skip
+                    index, purpose = visit << MISSES | missed, purposes[e].after ^ TAKES_PLACE
+                    u = uniform(seed, replication, ints[p, KEY], purpose, index)
+                    if u >= factor(world, hazard_slot + e, facts, since, falls_due):
+                        clock[DUE_AT], clock[DUE_AGE], count[MISSED] = falls_due, age + wait, missed + 1
+                        continue
+                wait += at - now
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 due, urgency, what = now + wait, 1, p << STEP_BITS | EXIT_OVER
@@ -1142,7 +1156,7 @@ def advance(
                     for i in range(j, base + team[IDLE]):
                         idle_members[i] = idle_members[i + 1]
                     ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
-                    put(agenda, now, now, 1, q << STEP_BITS | ints[q, PHASE])
+                    put_at_once(count, rings, 1, q << STEP_BITS | ints[q, PHASE])
             for k in range(team[FRESH]):
                 q = fresh[t, k]
                 until = floats[q, UNTIL]
@@ -1162,19 +1176,14 @@ def advance(
 
         # --- what the step schedules ---
         if urgency != NOWHERE:
-            order = urgency * FIRST_ORDER + count[SEQUENCE]
-            count[SEQUENCE] += 1
             if due == now and urgency < 3:
-                tail = count[RING_TAIL + urgency]
-                rings[urgency, tail, 0] = order
-                rings[urgency, tail, 1] = what
-                count[RING_TAIL + urgency] = tail + 1
-                count[RINGED] += 1
-            elif hole:
-                hole = False
-                rise(heap, sink(heap, count[HEAP]), bits(due), order, what)
+                put_at_once(count, rings, urgency, what)
             else:
                 i = count[HEAP]
-                count[HEAP] = i + 1
-                rise(heap, i, bits(due), order, what)
+                if hole:
+                    hole = False
+                    i = sink(heap, i)
+                else:
+                    count[HEAP] = i + 1
+                rise(heap, i, bits(due), next_order(count, urgency), what)
             urgency = NOWHERE
