@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from simfunnel.calendars import quarter_of
+from simfunnel.crm import read_crm
 from simfunnel.crm.importing import History
 from simfunnel.fitting import fit
 from simfunnel.fitting.exposure import exposure
@@ -126,3 +128,17 @@ def test_what_all_ages_do_stays_a_matter_of_pace() -> None:
 
 def test_with_one_quarter_seen_nothing_can_be_told() -> None:
     assert phases_of(resting(7, REST, 150).until(140)).of == {}
+
+
+def test_quarters_are_those_of_the_fiscal_year(shared_data: Path, tmp_path: Path) -> None:
+    """A reseller's deals a month later, in a fiscal year that ends a month later, show the same phases."""
+    known = pd.read_csv(shared_data / "maven_crm_2017q3" / "sales_pipeline.csv")
+    later = tmp_path / "later.csv"
+    moved = {c: pd.to_datetime(known[c]) + pd.DateOffset(months=1) for c in ("engage_date", "close_date")}
+    known.assign(**moved).to_csv(later, index=False)
+    history = read_crm(later)
+    right, wrong = (fit(history, fiscal_year_ends=month).tree for month in (1, 12))
+    assert right["fiscal_year_ends"] == "January"
+    first = {e["when"]["quarter_day"] for e in right["effects"] if "hazard" in e}
+    assert first == {"first 30", "not first 30"}
+    assert first != {e["when"]["quarter_day"] for e in wrong["effects"] if "hazard" in e}

@@ -5,7 +5,6 @@ What came afterwards has no way in: a replay is given the history cut at its dat
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -42,8 +41,8 @@ class Fitting:
         """The scenario fitted to a history."""
         from simfunnel.fitting.fit import fit
 
-        tree = fit(history, currency=self.currency).tree
-        return from_tree(tree | {"fiscal_year_ends": calendar.month_name[self.fiscal_year_ends]}, Path())
+        tree = fit(history, currency=self.currency, fiscal_year_ends=self.fiscal_year_ends).tree
+        return from_tree(tree, Path())
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def fit(
     currency: str | None = None,
     busy: str | None = None,
     country: str = "",
+    fiscal_year_ends: str = "December",
     seed: int = 1,
     replace: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -56,9 +57,11 @@ def fit(
         busy: The share of the sellers' time that new deals are assumed to take, where no log of tasks tells it; 80%
             unless said, or less where as many deals as may come would else be more than they could carry.
         country: Whose public holidays slow deals down, such as US or DE-BY; none unless said.
+        fiscal_year_ends: The month in which the fiscal year ends, for deals may follow its quarters.
         seed: The seed of the intervals' resampling.
         replace: Overwrite the scenario file where it exists already.
     """
+    from simfunnel.calendars import read_month
     from simfunnel.crm import read_crm
     from simfunnel.files import check_file, write_text
     from simfunnel.fitting.fit import fit as fit_history
@@ -68,11 +71,17 @@ def fit(
     if output.exists() and not replace:
         raise InputError(f"{output} exists already, perhaps with changes of yours; name another file, or add --replace")
     check_file(output)
+    year_ends = read(read_month, fiscal_year_ends, "--fiscal-year-ends")
     history = read_crm(*exports, mapping=map_, as_of=day(as_of))
     print(history.quality.to_text())
     money = currency or history.currency or "USD"
     model = fit_history(
-        history, busy=chance(busy, "--busy") if busy else None, seed=seed, currency=money, country=country
+        history,
+        busy=chance(busy, "--busy") if busy else None,
+        seed=seed,
+        currency=money,
+        country=country,
+        fiscal_year_ends=year_ends,
     )
     text = model.to_yaml()
     load_text(text, output.parent, str(output))

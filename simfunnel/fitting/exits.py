@@ -34,7 +34,7 @@ def fit_exits(
     history: History, visits: Visits, pace: Pace, drift: Drift, *, phases: Phases | None = None, seed: int = 1
 ) -> Exits:
     """The exits of every stage that was ever visited."""
-    months, said = month_weights(visits)
+    months, said = month_weights(visits, pace.fiscal_year_ends)
     luck = groups(history)
     clocks = {kind: _clock(visits, pace, kind) for kind in KINDS if pace.effects.get(kind)}
     several = len(visits.stages) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import month_name
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -40,7 +41,6 @@ SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
 HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
 _BUSY, _MOST_BUSY = 0.8, 0.95  # share of selling time that new deals take: as a rule, and when as many come as may come
 _OWNED = 0.5  # share of all deals whose owner must be known, for owners to be the team
-_FISCAL_YEAR_ENDS = 12
 _IN_HOURS = 0.98  # share of new deals in open hours from which on they come in those alone
 _STILL_HERE = timedelta(days=90)  # an owner with no open deal and none created within this has left
 
@@ -109,6 +109,7 @@ def fit(
     seed: int = 1,
     currency: str = "USD",
     country: str = "",
+    fiscal_year_ends: int = 12,
     keep: Mapping[str, Any] | None = None,
 ) -> Fitted:
     """Fit a scenario to a history of deals.
@@ -121,17 +122,20 @@ def fit(
         seed: of the resampling behind the intervals.
         currency: of the values; an export doesn't say.
         country: whose public holidays are kept, such as US or DE-BY; none unless said.
+        fiscal_year_ends: the month in which the fiscal year ends, 1 to 12; deals may follow its quarters.
         keep: parts of the scenario written by hand, such as {"teams": {"sellers": {"selling_time": "50%"}}}; they win
             over what is fitted, and are marked in the file.
 
     Raises:
-        InputError: no deals, `busy` is not between 0 and 1, or the country is not known.
+        InputError: no deals, `busy` is not between 0 and 1, the country is not known, or there is no such month.
     """
     if history.deals.empty:
         raise InputError("no deals")
     if busy is not None and not 0 < busy < 1:
         raise InputError(f"busy is a share between 0 and 1, not {busy:g}")
-    found = _find(history, busy, seed, _holidays(country, history))
+    if fiscal_year_ends not in range(1, 13):
+        raise InputError(f"fiscal_year_ends is a month, 1 to 12, not {fiscal_year_ends}")
+    found = _find(history, busy, seed, _holidays(country, history), fiscal_year_ends)
     tree = _tree(history, found, currency, country)
     table = pd.DataFrame(_rows(found), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
     said = (*found.words, *_assumptions(history, found, currency, country))
@@ -142,13 +146,13 @@ def fit(
     return Fitted(tree, table, said, comments, _title(history))
 
 
-def _find(history: History, busy: float | None, seed: int, holidays: frozenset[date]) -> _Found:
+def _find(history: History, busy: float | None, seed: int, holidays: frozenset[date], fiscal_year_ends: int) -> _Found:
     """Fit everything."""
     share = fit_share(history)
     history = as_asked(history, share)
     visits, words = pooled(visits_of(history))
     table = exposure(visits)
-    pace, phases = fit_days(table, holidays, _FISCAL_YEAR_ENDS, whole_days=visits.whole_days)
+    pace, phases = fit_days(table, holidays, fiscal_year_ends, whole_days=visits.whole_days)
     drift = fit_drift(table, pace.of_exits(table) * phases.of_exits(table))
     bringing, said = fit_bringing(history)
     counts, weekday = daily_counts(history, bringing.brought if bringing else None)
@@ -162,7 +166,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
     if effort is not None:  # who works is known, and times are those that their work and its queue leave
         members = sorted(one.name for team in effort.teams.values() for one in team.members)
         bare = effort.visits
-        pace, phases = fit_days(exposure(bare), holidays, _FISCAL_YEAR_ENDS, whole_days=bare.whole_days)
+        pace, phases = fit_days(exposure(bare), holidays, fiscal_year_ends, whole_days=bare.whole_days)
     exits = fit_exits(history, bare, pace, drift, phases=phases, seed=seed)
     dependences = fit_dependence(history, visits, table, members)
     deals = history.deals
@@ -215,7 +219,7 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
         "start": start.isoformat(),
         "horizon": "2 quarters",
         "currency": currency,
-        "fiscal_year_ends": "December",
+        "fiscal_year_ends": _fiscal_year(found),
         "calendar": calendar,
         **({"attributes": levels} if levels else {}),
         "sources": found.coming.sources(_first_stage(found.visits), start, _opened(history, found.effort)),
@@ -253,6 +257,11 @@ def _holidays(country: str, history: History) -> frozenset[date]:
         return public_holidays(country, tuple(range(history.deals["created"].min().year - 1, history.as_of.year + 3)))
     except ValueError as error:
         raise InputError(f"country: {error}") from error
+
+
+def _fiscal_year(found: _Found) -> str:
+    """The name of the month in which the fiscal year ends."""
+    return month_name[found.pace.fiscal_year_ends]
 
 
 def _members(history: History) -> list[str]:
@@ -440,7 +449,8 @@ def _assumptions(history: History, found: _Found, currency: str, country: str) -
     if len(history.attributes) > 1:
         said.append("attributes are drawn independently of one another")
     kept = f"public holidays are those of {country}" if country else "no public holidays (--country adds them)"
-    said.append(f"values are in {currency} (--currency changes it); the fiscal year ends in December; {kept}")
+    ends = f"the fiscal year ends in {_fiscal_year(found)} (--fiscal-year-ends changes it)"
+    said.append(f"values are in {currency} (--currency changes it); {ends}; {kept}")
     return tuple(said)
 
 

@@ -50,7 +50,7 @@ def spans(
     Args:
         visits: all visits.
         stage: the number of the stage.
-        months: weights of the first, second and third month of a quarter (see `month_weights`).
+        months: weights of the twelve months (see `month_weights`).
         luck: a number for each deal, equal for those that share luck (see `groups`).
         half_life: days after which a span of time counts half.
         time: nodes of a map from days to the time in which ages are counted; the clock's unless given.
@@ -63,7 +63,7 @@ def spans(
     parts = []
     for low, high, month, day in _periods(visits, phases):
         middle = (max(low, 0.0) + min(high, visits.end)) / 2
-        weight = months[(month - 1) % 3] * 0.5 ** ((visits.end - middle) / half_life)
+        weight = months[month - 1] * 0.5 ** ((visits.end - middle) / half_life)
         for young, old in itertools.pairwise((0.0, *phases.ages, math.inf)):
             begin, stop, here = _within(entered, left, (low, high), (young, old))
             outcome = np.where(left <= stop, goal, "open")
@@ -128,21 +128,22 @@ def groups(history: History) -> Ints:
     return np.arange(len(history.deals))
 
 
-def month_weights(visits: Visits) -> tuple[Floats, tuple[str, ...]]:
-    """Weights of the first, second and third month of a quarter that make up for how many days of each were seen."""
+def month_weights(visits: Visits, fiscal_year_ends: int = 12) -> tuple[Floats, tuple[str, ...]]:
+    """Weights of the twelve months, so that a quarter's first, second and third count alike, however often seen."""
     days = pd.date_range(visits.origin, periods=round(visits.end), freq="D")
-    seen = np.bincount((days.month - 1) % 3, minlength=3)
+    third = (np.arange(12) - fiscal_year_ends) % 3  # of its quarter that each month is
+    seen = np.bincount(third[days.month - 1], minlength=3)
     if seen.min() < _FEWEST_DAYS:
-        return np.ones(3), ()
-    weights: Floats = seen.sum() / 3 / seen
+        return np.ones(12), ()
+    weights = seen.sum() / 3 / seen
     if weights.max() / weights.min() < _WORTH_SAYING:
-        return weights, ()
+        return weights[third], ()
     counts = ", ".join(f"{n}" for n in seen)
     said = (
         f"closings may follow the quarter: the days seen in its first, second and third months ({counts}) are weighted "
         "to count alike"
     )
-    return weights, (said,)
+    return weights[third], (said,)
 
 
 def daily_counts(history: History, left_out: Floats | None = None) -> tuple[Floats, int]:
