@@ -17,7 +17,7 @@ import numpy as np
 
 from simfunnel.fitting.course import Course, course
 from simfunnel.fitting.exposure import KINDS, Exposure, Kind
-from simfunnel.fitting.figures import Floats
+from simfunnel.fitting.figures import Z95, Floats
 from simfunnel.formatting import counted
 
 HALF_LIVES = (math.inf, 730.0, 365.0, 182.0, 91.0, 45.0)
@@ -151,10 +151,11 @@ def _said(half_life: float, gain: float, weeks: int, won: Course) -> tuple[str, 
         first = (
             f"chances and times of {half_life:.0f} days ago count half: that forecast better (log score +{gain:.0f})"
         )
+    low, middle, high = (math.exp(won.level + z * won.luck) for z in (-Z95, 0.0, Z95))
     said = [
-        f"{first}; by {counted(weeks, 'week')}, wins of the next quarter will be {math.expm1(won.level):+.0%} off what "
-        f"the deals lead one to expect, give or take {won.luck:.0%}: this luck, common to all deals, is in the forecast"
+        f"{first}; by the course of {counted(weeks, 'week')}, deals are won in the next quarter {middle:.2f} times as "
+        f"fast as history tells ({low:.2f} to {high:.2f}): this luck, common to all deals, is in the forecast"
     ]
     if won.sloped > _SLOPED:
-        said.append(f"of the same deals {won.growth:+.1%} wins come each week, and this is taken to fade slowly")
+        said.append(f"that pace of wins changes by {won.growth:+.1%} a week, which is carried on, fading slowly")
     return tuple(said)
