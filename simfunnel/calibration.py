@@ -169,6 +169,7 @@ def _in_words(spread: Spread) -> str:
         return f"{said}; {spread.wanted:.2f} times the spread would hold 80% ({sure}), so it is left as it is"
     what = "widen" if spread.factor > 1 else "narrow"
     return (
-        f"{said}; to {what} it {spread.factor:.2f} times ({sure}) makes it right, and with a factor found from the "
-        f"other dates it holds {spread.covered_then:.0%}"
+        f"{said}; to {what} it {spread.factor:.2f} times ({sure}) is the middle way between that and a right spread, "
+        f"which counts for {_IMAGINED:.0f} dates; with a factor found so from the other dates it holds "
+        f"{spread.covered_then:.0%}"
     )

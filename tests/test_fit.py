@@ -17,10 +17,11 @@ from simfunnel.crm import History, read_crm, read_export
 from simfunnel.errors import InputError
 from simfunnel.fitting import Fitted, fit
 from simfunnel.fitting.arrivals import fit_arrivals
-from simfunnel.fitting.durations import fit_durations
+from simfunnel.fitting.durations import Watched, fit_durations
 from simfunnel.fitting.figures import Estimate, QuantileTable, data_table, percent, quantile_table
 from simfunnel.fitting.values import explained_share, fit_values
-from simfunnel.fitting.watching import daily_counts, watched
+from simfunnel.fitting.visits import visits_of
+from simfunnel.fitting.watching import daily_counts, groups, month_weights, spans
 from simfunnel.replicate import records_of
 from simfunnel.scenario import from_tree, load, load_text
 from simfunnel.units import Uncertain, read_chance, read_rate
@@ -29,6 +30,13 @@ TO_BE_FILLED = ("source 'open deals' lists no open deals; with --deals EXPORT, f
 
 MAVEN = "maven_crm_2017q3/sales_pipeline.csv"
 STAGE = "谈判: 第一 #1"
+
+
+def watched(history: History) -> tuple[Watched, tuple[str, ...]]:
+    """The deals of a history of one stage, as they were watched, and what is said about that."""
+    visits = visits_of(history)
+    months, said = month_weights(visits, 12)
+    return spans(visits, 0, months, groups(history)), said
 
 
 def export(n: int = 800, seed: int = 1, *, stage: str = "Talking", days: int = 365) -> pd.DataFrame:
@@ -282,27 +290,27 @@ def read_plain(history: History) -> float:
     """The chance to win where every month counts as long as it was seen."""
     from dataclasses import replace
 
-    spans, _ = watched(history)
-    return fit_durations(replace(spans, weight=np.ones(len(spans.end)))).chances["won"].value
+    seen, _ = watched(history)
+    return fit_durations(replace(seen, weight=np.ones(len(seen.end)))).chances["won"].value
 
 
 def test_spans_by_month_add_up_to_the_time_under_watch(tmp_path: Path) -> None:
     history = history_of(tmp_path, export(300))
-    spans, _ = watched(history)
-    assert spans.deals == 300
-    days = pd.Series(spans.end - np.maximum(spans.entry, 0)).groupby(spans.deal).sum()
+    seen, _ = watched(history)
+    assert seen.deals == 300
+    days = pd.Series(seen.end - np.maximum(seen.entry, 0)).groupby(seen.deal).sum()
     deals = history.deals
     whole = (deals["closed"] - deals["created"]).dt.days.fillna(history.age(history.end))
     np.testing.assert_allclose(days, whole)
-    assert int((spans.outcome == "won").sum()) == int((deals["outcome"] == "won").sum())
+    assert int((seen.outcome == "won").sum()) == int((deals["outcome"] == "won").sum())
 
 
 def test_deals_born_before_the_watch_are_watched_from_its_first_day(tmp_path: Path) -> None:
     deals = export(1500)
     history = history_of(tmp_path, deals[~(deals["closed"] < "2024-03-15")])
     assert history.observed_from == date(2024, 3, 15)
-    spans, _ = watched(history)
-    days = pd.Series(spans.end - np.maximum(spans.entry, 0)).groupby(spans.deal).sum()
+    seen, _ = watched(history)
+    days = pd.Series(seen.end - np.maximum(seen.entry, 0)).groupby(seen.deal).sum()
     late = (pd.Timestamp("2024-03-15") - history.deals["created"]).dt.days - 0.5
     whole = (history.deals["closed"] - history.deals["created"]).dt.days.fillna(history.age(history.end))
     np.testing.assert_allclose(days, whole - late.clip(lower=0))

@@ -153,6 +153,20 @@ def test_history_is_forgotten_only_where_it_misleads() -> None:
     assert "all history counts alike" in steady.assumptions[0]
 
 
+def test_a_steady_business_with_rare_wins_has_no_course() -> None:
+    """The hazards that the course is held against lean on usual ones: that must not read as a fall of the market."""
+    levels = []
+    for seed in range(16):
+        history = flat(40 + seed, days=500).until(400)
+        deals = history.deals
+        rare = (deals["outcome"] == "won") & (np.random.default_rng(seed).random(len(deals)) < 0.98)
+        deals = deals.assign(outcome=deals["outcome"].mask(rare, "lost"))
+        _, table, pace = looked_at(replace(history, deals=deals, visits=None))
+        assert 5 < table.events[:, table.of("won")].sum() < 60
+        levels.append(fit_drift(table, pace.of_exits(table)).courses["won"].level)
+    assert abs(np.mean(levels)) < 0.05
+
+
 # --- dependence -------------------------------------------------------------------------------------------------------
 
 

@@ -12,11 +12,14 @@ import pytest
 from simfunnel.calendars import quarter_of
 from simfunnel.crm import read_crm
 from simfunnel.crm.importing import History
+from simfunnel.errors import InputError
 from simfunnel.fitting import fit
 from simfunnel.fitting.exposure import exposure
-from simfunnel.fitting.pace import QUARTER
+from simfunnel.fitting.figures import Estimate
+from simfunnel.fitting.pace import QUARTER, YEAR_END, DayEffect
 from simfunnel.fitting.phases import Phases, fit_days
 from simfunnel.fitting.visits import pooled, visits_of
+from simfunnel.fitting.writing import when
 from simfunnel.replicate import run
 from simfunnel.scenario import from_tree
 from tests.histories import World, flat
@@ -142,3 +145,30 @@ def test_quarters_are_those_of_the_fiscal_year(shared_data: Path, tmp_path: Path
     first = {e["when"]["quarter_day"] for e in right["effects"] if "hazard" in e}
     assert first == {"first 30", "not first 30"}
     assert first != {e["when"]["quarter_day"] for e in wrong["effects"] if "hazard" in e}
+
+
+@pytest.mark.parametrize("fiscal_year_ends", range(1, 13))
+def test_the_year_end_is_written_on_its_own_days(fiscal_year_ends: int) -> None:
+    days = pd.date_range("2023-11-01", "2025-03-31", freq="D")
+    effect = DayEffect(YEAR_END, Estimate(0.5, 0.4, 0.6), ())
+    said = when(effect, fiscal_year_ends)
+    inside = [
+        date.month == 12 and _holds(said["quarter_day"], date.date(), fiscal_year_ends) for date in days.to_pydatetime()
+    ]
+    np.testing.assert_array_equal(inside, effect.mask(days, frozenset(), fiscal_year_ends))
+
+
+def _holds(words: str, day: date, fiscal_year_ends: int) -> bool:
+    """Whether a day is `last N`, or `not first N`, of its quarter."""
+    first, after = quarter_of(day, fiscal_year_ends)
+    number = int(words.split()[-1])
+    return (after - day).days <= number if words.startswith("last") else (day - first).days >= number
+
+
+def test_a_fiscal_year_is_said_in_one_way_and_is_a_month(shared_data: Path) -> None:
+    history = read_crm(shared_data / "maven_crm_2017q3" / "sales_pipeline.csv")
+    for wrong in (0, 13, 12.0, True):
+        with pytest.raises(InputError, match="fiscal_year_ends is a month"):
+            fit(history, fiscal_year_ends=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="give it to fit"):
+        fit(history, keep={"fiscal_year_ends": "January"})

@@ -39,6 +39,12 @@ def test_other_windows_tell_less_than_this_one():
     assert Track().weights(DAY, "wins", "next 4 weeks", METHODS)["ETS"] < elsewhere < here
 
 
+def test_a_method_that_was_not_there_has_lost_as_much_as_the_mean():
+    track = Track(record(10, "ETS"))
+    weights = track.weights(DAY, "wins", "next 4 weeks", [*METHODS, "new"])
+    assert weights["new"] < weights["ETS"]
+
+
 def test_what_was_not_over_has_no_say():
     track = Track(record(8, "ETS", needed=3.0))
     early = date(2025, 1, 10)

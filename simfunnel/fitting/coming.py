@@ -107,10 +107,10 @@ class Coming:
         """Whether deals that have left still bring others, so many that it can be written."""
         return self.bringing is not None and any(rate > 1e-4 for _, rate in self.bringing.coming)
 
-    def effects(self) -> list[Effect]:
+    def effects(self, fiscal_year_ends: int) -> list[Effect]:
         """What raises and lowers arrivals: days, and what isn't known of all channels together."""
         mine = list(self.names.values())
-        written = writing.arrival_effects(self.arrivals, mine or NEW)
+        written = writing.arrival_effects(self.arrivals, fiscal_year_ends, mine or NEW)
         if self.channels is not None:
             common = self.channels.common
             if common.high > 1.0005:

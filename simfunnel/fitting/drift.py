@@ -25,21 +25,17 @@ AHEAD = 4  # weeks that are forecast from each past date
 _FIRST = 8  # weeks of history before the first such date
 _GAIN = 3.0  # log score that forgetting must gain
 _LEAN = 5.0  # exits' worth of all history behind each hazard
-_FEW = 3.0  # exits expected in a block below which it tells nothing of luck
+_FEW = 3.0  # exits expected in a block below which it does not tell how bursty exits are
 _UNKNOWN = Course(0.0, 0.07, 0.0, 0.0)  # where too little is seen to tell
 _SLOPED = 0.5  # of belief in growth from which on it is told
 
 
 @dataclass(frozen=True)
 class Drift:
-    """The half-life in days (infinity: all history counts alike) and the market's course by kind of exit.
-
-    `weeks` is how many weeks told it.
-    """
+    """The half-life in days (infinity: all history counts alike) and the market's course by kind of exit."""
 
     half_life: float
     courses: Mapping[Kind, Course]
-    weeks: int
     assumptions: tuple[str, ...] = field(default=())
 
 
@@ -55,8 +51,7 @@ def fit_drift(table: Exposure, factors: Floats) -> Drift:
     offset = (weeks - _FIRST) % AHEAD
     starts = [b + offset for b in blocks if b + offset + AHEAD <= weeks]
     if not starts or not table.events.sum():
-        said = _said(math.inf, 0.0, 0, _UNKNOWN)
-        return Drift(math.inf, dict.fromkeys(KINDS, _UNKNOWN), 0, said)
+        return Drift(math.inf, dict.fromkeys(KINDS, _UNKNOWN), _said(math.inf, 0.0, _UNKNOWN))
     events, risk = _weekly(table, factors, weeks)
     scores, forecasts = zip(*(_prequential(events, risk, starts, h / 7) for h in HALF_LIVES), strict=True)
     off = _off(_rows(table, forecasts[0], "won"))
@@ -66,13 +61,25 @@ def fit_drift(table: Exposure, factors: Floats) -> Drift:
     if gains[best] < _GAIN:
         best = 0
     due = risk * _hazards(events, risk, HALF_LIVES[best] / 7)
-    courses = {kind: _course(events[:, mine], due[:, mine]) for kind in KINDS for mine in [table.of(kind)]}
-    return Drift(HALF_LIVES[best], courses, weeks, _said(HALF_LIVES[best], gains[best], weeks, courses["won"]))
+    behind, weight = _behind(events, HALF_LIVES[best] / 7), _weights(weeks, HALF_LIVES[best] / 7)
+    courses = {
+        kind: _course(events[:, mine], due[:, mine], weight, float(behind[mine].sum()))
+        for kind in KINDS
+        for mine in [table.of(kind)]
+    }
+    return Drift(HALF_LIVES[best], courses, _said(HALF_LIVES[best], gains[best], courses["won"]))
 
 
-def _course(seen: Floats, due: Floats) -> Course:
-    """The course of exits of one kind, by week."""
-    return course(seen.sum(axis=(1, 2)), due.sum(axis=(1, 2))) if seen.any() else _UNKNOWN
+def _course(seen: Floats, due: Floats, weight: Floats, known: float) -> Course:
+    """The course of exits of one kind, by week.
+
+    The hazards behind `due` lean on usual ones, and chances do not; so what is due is made as much as was seen, in
+    weeks that count as they do for the chances.
+    """
+    if not seen.any():
+        return _UNKNOWN
+    came, expected = seen.sum(axis=(1, 2)), due.sum(axis=(1, 2))
+    return course(came, expected * (weight @ came) / (weight @ expected), known)
 
 
 def _weekly(table: Exposure, factors: Floats, weeks: int) -> tuple[Floats, Floats]:
@@ -129,7 +136,7 @@ def _rows(table: Exposure, forecasts: Forecasts, kind: Kind) -> Floats:
 
 
 def _off(rows: Floats) -> float:
-    """The variance of the logarithm by which blocks were off beyond chance.
+    """The variance of the logarithm by which blocks were off beyond chance: by so much gains in score are discounted.
 
     The squared error of a count y forecast as m has mean m (chance) + m^2 / n (the hazards rest on n exits) + m^2 v.
     """
@@ -138,22 +145,19 @@ def _off(rows: Floats) -> float:
     return max(float(beyond.sum() / max((due**2).sum(), 1e-9)), 0.0)
 
 
-def _said(half_life: float, gain: float, weeks: int, won: Course) -> tuple[str, ...]:
+def _said(half_life: float, gain: float, won: Course) -> tuple[str, ...]:
     """What was chosen, in words."""
-    if not weeks:
-        return (
-            "the history is too short to see drift: all of it counts alike, and all deals' luck may be "
-            f"{won.luck:.0%} off",
-        )
     if math.isinf(half_life):
         first = "all history counts alike: forgetting did not forecast better"
     else:
         first = (
             f"chances and times of {half_life:.0f} days ago count half: that forecast better (log score +{gain:.0f})"
         )
+    if not won.weeks:
+        return (f"{first}; too little is seen to follow wins by week: luck of {won.luck:.0%} is assumed for all deals",)
     low, middle, high = (math.exp(won.level + z * won.luck) for z in (-Z95, 0.0, Z95))
     said = [
-        f"{first}; by the course of {counted(weeks, 'week')}, deals are won in the next quarter {middle:.2f} times as "
+        f"{first}; by the course of {counted(won.weeks, 'week')}, deals are won from now on {middle:.2f} times as "
         f"fast as history tells ({low:.2f} to {high:.2f}): this luck, common to all deals, is in the forecast"
     ]
     if won.sloped > _SLOPED:

@@ -133,8 +133,7 @@ def fit(
         raise InputError("no deals")
     if busy is not None and not 0 < busy < 1:
         raise InputError(f"busy is a share between 0 and 1, not {busy:g}")
-    if fiscal_year_ends not in range(1, 13):
-        raise InputError(f"fiscal_year_ends is a month, 1 to 12, not {fiscal_year_ends}")
+    _check_month(fiscal_year_ends, keep or {})
     found = _find(history, busy, seed, _holidays(country, history), fiscal_year_ends)
     tree = _tree(history, found, currency, country)
     table = pd.DataFrame(_rows(found), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
@@ -209,7 +208,7 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
         *writing.pace_effects(found.exits, found.pace),
         *writing.phase_effects(found.exits, found.phases),
         *writing.odds_effects(found.dependences, alone=len(found.exits.stages) == 1, members=members),
-        *found.coming.effects(),
+        *found.coming.effects(found.pace.fiscal_year_ends),
         *writing.luck_effects(found.exits, found.drift, start),
     ]
     levels = {name: found.coming.attribute(history, name, counts) for name, counts in found.shares.items()}
@@ -257,6 +256,14 @@ def _holidays(country: str, history: History) -> frozenset[date]:
         return public_holidays(country, tuple(range(history.deals["created"].min().year - 1, history.as_of.year + 3)))
     except ValueError as error:
         raise InputError(f"country: {error}") from error
+
+
+def _check_month(fiscal_year_ends: object, keep: Mapping[str, Any]) -> None:
+    """Raise InputError unless the fiscal year ends in a month, and one way says which."""
+    if isinstance(fiscal_year_ends, bool) or not isinstance(fiscal_year_ends, int) or not 1 <= fiscal_year_ends <= 12:
+        raise InputError(f"fiscal_year_ends is a month, 1 to 12, not {fiscal_year_ends}")
+    if "fiscal_year_ends" in keep:
+        raise InputError("fiscal_year_ends can't be kept by hand: closings are fitted by its quarters; give it to fit")
 
 
 def _fiscal_year(found: _Found) -> str:
@@ -372,12 +379,12 @@ def _effect_rows(found: _Found) -> Iterator[Row]:
             yield as_row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
     for effect in found.coming.arrivals.special:
         yield as_row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
-    source = "the weeks' exits against what the deals led one to expect, carried on for a quarter"
+    source = "the weeks' exits against what the deals led one to expect, as the mean of the next quarter"
     for kind in kinds:
         if kind == "lost":
             continue
         course = found.drift.courses[kind]
-        spread = factor_estimate(course.level, course.luck, source, found.drift.weeks)
+        spread = factor_estimate(course.level, course.luck, source if course.weeks else "assumed", course.weeks)
         yield as_row(f"effects.luck ({kind}, all deals of a stage together)", "factor", spread)
 
 

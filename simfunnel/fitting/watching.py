@@ -21,18 +21,11 @@ from simfunnel.fitting.exposure import kind_of
 from simfunnel.fitting.figures import Floats
 from simfunnel.fitting.pace import in_window
 from simfunnel.fitting.phases import Phases
-from simfunnel.fitting.visits import HERE, Ints, Visits, visits_of
+from simfunnel.fitting.visits import HERE, Ints, Visits
 
 _FEWEST_GROUPS = 8  # months, or weeks, that share luck; with fewer, each deal has its own
 _FEWEST_DAYS = 15  # of each month of a quarter that must have been seen, to weigh them alike
 _WORTH_SAYING = 1.1  # ratio of weights
-
-
-def watched(history: History) -> tuple[Watched, tuple[str, ...]]:
-    """The deals of a history in their first stage, as they were watched, and what to say about that."""
-    visits = visits_of(history)
-    months, said = month_weights(visits)
-    return spans(visits, 0, months, groups(history)), said
 
 
 def spans(
@@ -128,7 +121,7 @@ def groups(history: History) -> Ints:
     return np.arange(len(history.deals))
 
 
-def month_weights(visits: Visits, fiscal_year_ends: int = 12) -> tuple[Floats, tuple[str, ...]]:
+def month_weights(visits: Visits, fiscal_year_ends: int) -> tuple[Floats, tuple[str, ...]]:
     """Weights of the twelve months, so that a quarter's first, second and third count alike, however often seen."""
     days = pd.date_range(visits.origin, periods=round(visits.end), freq="D")
     third = (np.arange(12) - fiscal_year_ends) % 3  # of its quarter that each month is

@@ -27,6 +27,7 @@ from simfunnel.fitting.values import OTHER, Values
 
 WON, LOST, STAYS = "Won", "lost", "stays"
 NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
+_ALL = 0.9999  # a share that is everybody: odds do nothing to it
 _PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
 _NEARLY_ALL = 0.9999  # the end of an interval of chances lies below 100%, and its beginning as far above 0%
 _ALWAYS_HERE = 0.995  # share of open hours from which on nothing is said of absence
@@ -253,7 +254,7 @@ def pace_effects(found: Exits, pace: Pace) -> list[Effect]:
         if not exit_names(found, [kind]):
             continue
         for effect in pace.effects.get(kind, ()):
-            line = {"when": when(effect), "pace": _factor(effect)}
+            line = {"when": when(effect, pace.fiscal_year_ends), "pace": _factor(effect)}
             lines.setdefault(repr(line), (line, []))[1].append(kind)
     every = len(exit_names(found, KINDS))
     written = []
@@ -282,28 +283,30 @@ def _factor(effect: DayEffect) -> str:
     return times(f.value) if effect.what == WEEKDAY else between(f.low, f.high, times)
 
 
-def when(effect: DayEffect) -> dict[str, Any]:
-    """The days of an effect as a condition, for fiscal years that end in December."""
+def when(effect: DayEffect, fiscal_year_ends: int) -> dict[str, Any]:
+    """The days of an effect as a condition."""
     if effect.what == WEEKDAY:
         return {"weekday": weekdays(effect.which)}
     if effect.what == HOLIDAY:
         return {"holiday": "yes"}
     if effect.what == YEAR_END:
-        return {"month": "Dec", "quarter_day": "last 8"}
+        if fiscal_year_ends % 3 == 0:
+            return {"month": "Dec", "quarter_day": "last 8"}
+        return {"month": "Dec", "quarter_day": f"not first {53 if fiscal_year_ends % 3 == 1 else 23}"}  # from the 24th
     return {"quarter_day": window_in_words(effect.which[0])}
 
 
-def arrival_effects(arrivals: Arrivals, on: str | list[str] = NEW) -> list[Effect]:
+def arrival_effects(arrivals: Arrivals, fiscal_year_ends: int, on: str | list[str] = NEW) -> list[Effect]:
     """Holidays and the year's end on new deals, which come from one source or several."""
-    return [{"when": when(e), "on": on, "arrivals": _factor(e)} for e in arrivals.special]
+    return [{"when": when(e, fiscal_year_ends), "on": on, "arrivals": _factor(e)} for e in arrivals.special]
 
 
 def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
     """The market's course: what multiplies the hazards that all deals in a stage share, drawn once.
 
-    A hazard c times as high, where a share p goes that way, is odds c times as high and times c^p times as short: so
-    the share grows as c^(1 - p), which is what is left of it once all have gone, and those who go do so sooner. The
-    two are drawn apart, each a little wider, so that soon they spread as one would.
+    A hazard c times as high, where a share p goes that way, is odds c times as high and exits 1 - p + p c times as
+    fast: at first c times as many go, and of all who ever go, as many more as the odds say. The two are drawn apart,
+    each a little wider, so that soon they spread as one would.
     """
     written: list[Effect] = []
     order = list(found.stages)
@@ -318,9 +321,12 @@ def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
             on = names[0] if len(names) == 1 else names
             share = min(sum(fitted.chances[goal].value for goal in goals), 1.0)
             luck = course.luck / math.hypot(share, 1 - share)
-            written.append({"on": on, "odds": _around(course.level, luck)})
-            pace = _around(course.level * share, luck * share)
-            written.append({"when": {"date": f"from {start.isoformat()}"}, "on": on, "pace": pace})
+            faster = math.log1p(share * math.expm1(course.level))
+            if share < _ALL:
+                written.append({"on": on, "odds": _around(course.level, luck)})
+            if share > 1 - _ALL:
+                pace = _around(faster, luck * share)
+                written.append({"when": {"date": f"from {start.isoformat()}"}, "on": on, "pace": pace})
     return written
 
 
