@@ -87,7 +87,7 @@ def one_run(engine: Any, prospects: int, seed: int) -> dict[str, float]:
 def loads(engine: Any, plan: Plan, seed: int, number: int) -> Iterable[Any]:
     """The records of a replication as they come."""
     if hasattr(engine, "chunks"):
-        return engine.chunks(plan, seed, number, lent=True)
+        return engine.chunks(plan, seed, number)
     return [engine.run(plan, seed, number)]
 
 
@@ -97,7 +97,7 @@ def streamed(engine: Any, prospects: int, seed: int) -> dict[str, float]:
     plan = compile_plan(spec_of(prospects / ARRIVALS_A_DAY))
     start, before = time.perf_counter(), megabytes()
     came, events, most = 0, 0, 0
-    for part in engine.chunks(plan, seed, 0, lent=True):
+    for part in engine.chunks(plan, seed, 0):
         came, events, most = came + len(part.prospects.key), part.events, max(most, len(part.moves.time))
     seconds, after = time.perf_counter() - start, megabytes()
     extra = {"events": events, "plan_seconds": start - begin, "megabytes_before": before, "megabytes": after}

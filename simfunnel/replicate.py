@@ -84,17 +84,14 @@ def simulate(plan: Plan, seed: int, replication: int, engine: str) -> Records:
     return compiled.run(plan, seed, replication)
 
 
-def loads(plan: Plan, seed: int, replication: int, engine: str, *, lent: bool = False) -> Iterator[Records]:
-    """The same, its rows handed over as they come; memory then follows the open prospects.
-
-    `lent` loads are good only until the next is asked for.
-    """
+def loads(plan: Plan, seed: int, replication: int, engine: str) -> Iterator[Records]:
+    """The same, its rows handed over as they come, good until the next are; memory then follows the open prospects."""
     if engine == "simpy":
         yield simulate(plan, seed, replication, engine)
         return
     from simfunnel.engines import compiled
 
-    yield from compiled.chunks(plan, seed, replication, lent=lent)
+    yield from compiled.chunks(plan, seed, replication)
 
 
 @cache
@@ -211,11 +208,9 @@ def _until_an_error(batch: list[Outcome], error: RunError | None) -> Iterator[li
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
     plan = planner.plan(number)
-    keeps = request.log or request.deals
-    lent = not keeps and request.by not in views.AT_LAST
-    coming: Iterable[Records] = loads(plan, planner.seed, number, request.engine, lent=lent)
+    coming = loads(plan, planner.seed, number, request.engine)
     try:
-        whole = joined(list(coming)) if keeps else None
+        whole = joined(coming) if request.log or request.deals else None
         tallied = views.tallied(coming if whole is None else [whole], plan, UNITS, request.by)
     except RunError as error:
         raise RunError(f"replication {number} stopped: {error}") from None

@@ -43,7 +43,7 @@ def tallied(loads: Iterable[Records], plan: Plan, units: tuple[str, ...], by: st
     """
     periods = cut(plan.start, plan.warm_up, plan.days, units, plan.fiscal_year_ends)
     tally = Tally(plan, periods.edges, grouped=by is not None, by_source=by == "source")
-    for load in [joined(list(loads))] if by in AT_LAST else loads:
+    for load in [joined(loads)] if by in AT_LAST else loads:
         tally.add(load, None if by is None else groups_of(load, plan, by))
     if by is None:
         return Tallied(tally.finish(), periods)

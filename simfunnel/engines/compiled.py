@@ -8,20 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
 from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
-from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
+from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks, joined
 from simfunnel.errors import RunError
 from simfunnel.numerics import CACHE, Floats, Ints, rows_of
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
-TableT = TypeVar("TableT", Prospects, Moves, Tasks, MoneyRows)
 CHUNK = 1 << 14  # rows of records that are taken away at once
 SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
 
@@ -29,38 +28,25 @@ _SPARE: dict[int, list[tuple[Ints, Floats]]] = {}
 """By `CHUNK`: room for records that no run is using; to get new room from the system takes longer than to fill it."""
 _LATEST: list[tuple[Plan, kernel.Parts]] = []
 """The plan that was run last, and its tables as records: most replications have the plan of the one before."""
-_TABLES: dict[str, Any] = {"prospects": Prospects, "moves": Moves, "tasks": Tasks, "money": MoneyRows}
 _COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
 
 
 def run(plan: Plan, seed: int, replication: int) -> Records:
     """Run one replication of a plan. Raises RunError where the model can't go on."""
-    gathered: dict[str, dict[str, _Column]] = {table: {} for table in _TABLES}
-    events = 0
-    for load in chunks(plan, seed, replication, lent=True):
-        events = load.events
-        for table, columns in gathered.items():
-            for name, rows in vars(getattr(load, table)).items():
-                if name in columns:
-                    columns[name].add(rows)
-                else:
-                    columns[name] = _Column(rows)
-    whole = {table: {name: column.whole() for name, column in gathered[table].items()} for table in _TABLES}
-    return Records(**{table: kind(**whole[table]) for table, kind in _TABLES.items()}, events=events)
+    return joined(chunks(plan, seed, replication))
 
 
-def chunks(plan: Plan, seed: int, replication: int, *, lent: bool = False) -> Iterator[Records]:
+def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
     """Run one replication and hand over its records as they come, some ten thousand rows at a time.
 
-    Memory follows the open prospects, not all that ever came. `lent` records are good only until the next are asked
-    for: who adds them up at once need not have them copied. Raises RunError where the model can't go on.
+    Memory follows the open prospects, not all that ever came. Records are good only until the next are asked for.
+    Raises RunError where the model can't go on.
     """
     if any(plan.plugins):
         raise ValueError("a rule in Python needs the other engine")
     spare = _SPARE.setdefault(CHUNK, [])
     rows = spare.pop() if spare else (np.empty((kernel.ROWS_I, CHUNK), np.int64), np.empty((kernel.ROWS_F, CHUNK)))
-    for load in _loads(plan, seed, replication, _begin(plan, *rows)):
-        yield load if lent else _kept(load)
+    yield from _loads(plan, seed, replication, _begin(plan, *rows))
     spare.append(rows)
 
 
@@ -232,34 +218,3 @@ def _taken(state: kernel.State) -> Records:
         MoneyRows(paid[0], amount[0], amount[1], amount[2], paid[1]),
         int(count[kernel.EVENTS]),
     )
-
-
-class _Column:
-    """A column of records that grows load by load: every row is copied once, and for more room once again or less."""
-
-    def __init__(self, rows: Any) -> None:
-        self._room, self._rows = rows.copy(), len(rows)
-
-    def add(self, rows: Any) -> None:
-        """Add the next rows."""
-        last = self._rows + len(rows)
-        if last > len(self._room):
-            # Room that nothing is written to takes no memory from the system, so there may be plenty.
-            longer = np.empty((4 * last, *rows.shape[1:]), dtype=rows.dtype)
-            longer[: self._rows] = self.whole()
-            self._room = longer
-        self._room[self._rows : last] = rows
-        self._rows = last
-
-    def whole(self) -> Any:
-        """All rows so far."""
-        return self._room[: self._rows]
-
-
-def _kept(load: Records) -> Records:
-    """A load with columns of its own."""
-    return Records(_copied(load.prospects), _copied(load.moves), _copied(load.tasks), _copied(load.money), load.events)
-
-
-def _copied(table: TableT) -> TableT:
-    return type(table)(*(column.copy() for column in vars(table).values()))

@@ -5,6 +5,7 @@ Times are days since the start. Every result is a pure function of these columns
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,22 +94,45 @@ class Records:
     events: int
 
 
-def joined(parts: list[Records]) -> Records:
-    """One replication's records from its chunks."""
+_TABLES: dict[str, Any] = {"prospects": Prospects, "moves": Moves, "tasks": Tasks, "money": MoneyRows}
 
-    def whole(name: str) -> list[Any]:
-        tables = [vars(getattr(part, name)) for part in parts]
-        return [np.concatenate([table[column] for table in tables]) for column in tables[0]]
 
-    if len(parts) == 1:
-        return parts[0]
-    return Records(
-        Prospects(*whole("prospects")),
-        Moves(*whole("moves")),
-        Tasks(*whole("tasks")),
-        MoneyRows(*whole("money")),
-        parts[-1].events,
-    )
+class _Column:
+    """A column that grows load by load: every row is copied once, and for more room once again or less."""
+
+    def __init__(self, rows: Any) -> None:
+        self._room, self._rows = rows.copy(), len(rows)
+
+    def add(self, rows: Any) -> None:
+        """Add the next rows."""
+        last = self._rows + len(rows)
+        if last > len(self._room):
+            # Room that nothing is written to takes no memory from the system, so there may be plenty.
+            longer = np.empty((4 * last, *rows.shape[1:]), dtype=rows.dtype)
+            longer[: self._rows] = self.whole()
+            self._room = longer
+        self._room[self._rows : last] = rows
+        self._rows = last
+
+    def whole(self) -> Any:
+        """All rows so far."""
+        return self._room[: self._rows]
+
+
+def joined(loads: Iterable[Records]) -> Records:
+    """One replication's records from its loads, at least one; each may be gone when the next is asked for."""
+    gathered: dict[str, dict[str, _Column]] = {table: {} for table in _TABLES}
+    events = 0
+    for load in loads:
+        events = load.events
+        for table, columns_ in gathered.items():
+            for name, rows in vars(getattr(load, table)).items():
+                if name in columns_:
+                    columns_[name].add(rows)
+                else:
+                    columns_[name] = _Column(rows)
+    whole = {table: {name: column.whole() for name, column in gathered[table].items()} for table in _TABLES}
+    return Records(**{table: kind(**whole[table]) for table, kind in _TABLES.items()}, events=events)
 
 
 def columns(rows: list[tuple[float, ...]], types: str) -> list[np.ndarray]:
