@@ -1,7 +1,5 @@
 """`python -m simfunnel` is the command line."""
 
-import sys
+from simfunnel.cli import process
 
-from simfunnel.cli import main
-
-sys.exit(main())
+process()

@@ -17,11 +17,13 @@ import math
 import platform
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.errors import InputError, RunError, not_among
@@ -30,6 +32,7 @@ from simfunnel.results import QUANTILES, Runs, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
+    from duckdb import DuckDBPyConnection
     from matplotlib.figure import Figure
 
 MANIFEST = "manifest.json"
@@ -43,7 +46,24 @@ LIBRARIES = ("duckdb", "matplotlib", "numba", "numpy", "pandas", "scipy", "simpy
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
-def write_run(runs: Runs, folder: Path | str, *, command: str = "", unfinished: Iterable[Path] = ()) -> Path:
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of some runs as files."""
+
+    files: dict[str, bytes]
+    """By name."""
+    missing: str
+    """The letters that no font here has."""
+
+
+def write_run(
+    runs: Runs,
+    folder: Path | str,
+    *,
+    command: str = "",
+    unfinished: Iterable[Path] = (),
+    drawn: Callable[[], Drawn] | None = None,
+) -> Path:
     """Write the run folder of some runs: manifest, scenario, tables and pictures. Returns the folder.
 
     Args:
@@ -51,6 +71,7 @@ def write_run(runs: Runs, folder: Path | str, *, command: str = "", unfinished: 
         folder: a new folder, an empty one, or an earlier run folder, which is replaced.
         command: the words of the command that asked for it, for the manifest.
         unfinished: files that a run which was interrupted needs to go on; they stay.
+        drawn: gives the pictures when the tables are written, where another process draws them (`draw`).
 
     Raises:
         InputError: where `folder` is a file, or holds something that is not a run.
@@ -60,7 +81,8 @@ def write_run(runs: Runs, folder: Path | str, *, command: str = "", unfinished: 
     return write_tables_and_pictures(
         folder,
         tables=tables_of(runs),
-        figures=figures_of(runs),
+        figures=None if drawn else figures_of(runs),
+        drawn=drawn,
         manifest=manifest_of(runs, command),
         texts={"scenario.yaml": runs.scenario.to_yaml()},
         copies={f"{UNFINISHED}/{path.name}": path for path in unfinished},
@@ -85,6 +107,17 @@ def figures_of(runs: Runs) -> dict[str, Figure]:
     pictures = runs.plot
     figures = {"fan": pictures.fan(), "distribution": pictures.distribution(), "funnel": pictures.funnel()}
     return figures | ({"teams": pictures.teams()} if runs.scenario.spec.teams else {})
+
+
+def draw(runs: Runs) -> Drawn:
+    """The pictures of a run folder as files, drawn in a process that does not write the folder."""
+    from simfunnel.plots.style import letters_missing
+
+    with TemporaryDirectory() as folder:
+        for name, figure in figures_of(runs).items():
+            _write_picture(figure, Path(folder) / name)
+        files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return Drawn(files, letters_missing())
 
 
 def results_json(runs: Runs) -> dict[str, Any]:
@@ -176,6 +209,7 @@ def write_tables_and_pictures(
     manifest: Mapping[str, Any],
     texts: Mapping[str, str] | None = None,
     copies: Mapping[str, Path] | None = None,
+    drawn: Callable[[], Drawn] | None = None,
 ) -> Path:
     """Write a folder of tables (as CSV and Parquet), pictures (PNG and SVG) and texts, whole or not at all.
 
@@ -186,6 +220,7 @@ def write_tables_and_pictures(
         manifest: what the manifest says, besides versions and files.
         texts: by path in the folder, such as `scenario.yaml`.
         copies: files to copy, by path in the folder.
+        drawn: gives pictures that are drawn elsewhere; asked for when all else is written.
 
     Raises:
         InputError: where `folder` is a file, or holds something that is not a run.
@@ -201,6 +236,8 @@ def write_tables_and_pictures(
         writers[f"{TABLES}/{name}.parquet"] = partial(write_parquet, table)
     for name, figure in (figures or {}).items():
         writers[f"{PICTURES}/{name}"] = partial(_write_picture, figure)
+    if drawn:
+        writers[f"{PICTURES}/all"] = partial(_write_drawn, drawn)
     return write_folder(folder, writers, manifest)
 
 
@@ -289,12 +326,18 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
 
 def _copy(table: pd.DataFrame, path: Path, columns: str, form: str) -> None:
     """Write columns of a table by duckdb."""
-    import duckdb
-
     quoted = str(path).replace("'", "''")
-    with duckdb.connect(config={"threads": 1}) as connection:  # the same bytes whatever the machine's cores
+    with _duckdb().cursor() as connection:
         connection.register("this_table", table)
         connection.execute(f"COPY (SELECT {columns} FROM this_table) TO '{quoted}' ({form})")
+
+
+@cache
+def _duckdb() -> DuckDBPyConnection:
+    """The one duckdb that writes all tables of this process: to begin one takes longer than to write a small table."""
+    import duckdb
+
+    return duckdb.connect(config={"threads": 1})  # the same bytes whatever the machine's cores
 
 
 def to_json(value: object) -> str:
@@ -326,6 +369,17 @@ def _write_picture(figure: Figure, stem: Path) -> None:
     save(figure, stem)
 
 
+def _write_drawn(drawn: Callable[[], Drawn], stem: Path) -> None:
+    """Write the pictures that were drawn elsewhere into the folder of `stem`."""
+    found = drawn()
+    for name, content in found.files.items():
+        stem.with_name(name).write_bytes(content)
+    if found.missing:
+        from simfunnel.plots.style import add_missing
+
+        add_missing(found.missing)
+
+
 def _put_in_place(part: Path, target: Path) -> None:
     """Rename `part` to `target`. An earlier folder steps aside first, and comes back if that fails."""
     old = target.parent / f"{part.stem}.old"
@@ -353,6 +407,7 @@ def _described(file: Path) -> dict[str, Any]:
         return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": file.stat().st_size}
 
 
+@cache
 def libraries() -> dict[str, str]:
     """The versions of all libraries that may change a number or a picture."""
     return {name: metadata.version(name) for name in LIBRARIES}

@@ -6,9 +6,11 @@ after an interruption, as shells have it.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
+from typing import NoReturn
 
 from cyclopts import App
 from cyclopts.exceptions import CycloptsError
@@ -57,3 +59,22 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         print(f"simfunnel: {error or 'out of memory'}", file=sys.stderr)
         return 1
+
+
+def process() -> NoReturn:
+    """Run the command line as a process of its own, and end it."""
+    code: list[int] = []
+    atexit.register(_leave, code)  # the first to be told, so the last to be done
+    code.append(main())
+    sys.exit(code[0])
+
+
+def _leave(code: list[int]) -> None:
+    """End now, and let the system take all memory back: Python would take apart what it holds, most of a second."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # the usual end tells of it
+    if code:
+        os._exit(code[0])

@@ -1,7 +1,5 @@
 """`python -m simfunnel.cli` is the command line too."""
 
-import sys
+from simfunnel.cli import process
 
-from simfunnel.cli import main
-
-sys.exit(main())
+process()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -16,6 +16,7 @@ from simfunnel.errors import InputError, SimfunnelError
 if TYPE_CHECKING:
     from simfunnel.replicate import RunStoppedError
     from simfunnel.results import Runs
+    from simfunnel.runs import Drawn
     from simfunnel.scenario import Scenario
     from simfunnel.unfinished import Unfinished
 
@@ -52,6 +53,8 @@ class RunOptions:
 
 
 _UNSAID = RunOptions()
+MOST_EARLY = 64
+"""More workers are not begun before it is known that all that was asked for can be."""
 
 
 class _Job(NamedTuple):
@@ -71,13 +74,16 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
         scenario: The scenario file.
         asked: The options.
     """
-    from simfunnel import runs
-    from simfunnel.screens import show_runs
+    with _workers_begun(asked) as wait_for_them:  # before all imports, which take as long as their start
+        from simfunnel import runs
+        from simfunnel.screens import show_runs
 
-    job = _prepared(scenario, asked)
+        job = _prepared(scenario, asked)
+        wait_for_them()
     asked, folder, keeper = job.asked, job.folder, job.keeper
     result, stopped = _simulated(job)
     missing = result.replications < asked.replications
+    drawn = _drawn_meanwhile(job, result) if folder and not missing else None
     interrupted = missing and not stopped
     if missing:
         how = f"; to go on: simfunnel run --resume {folder}" if interrupted and folder else ""
@@ -88,10 +94,36 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
     show(asked.json_, lambda: runs.results_json(result), lambda: show_runs(result, asked.period, asked.by))
     if folder:
         kept = list(keeper.files()) if keeper and interrupted else []
-        told(runs.write_run(result, folder, command="run", unfinished=kept), quiet=asked.json_)
+        written = runs.write_run(result, folder, command="run", unfinished=kept, drawn=drawn)
+        told(written, quiet=asked.json_)
     if stopped:
         raise stopped
     return INTERRUPTED if interrupted else 0
+
+
+def _workers_begun(asked: RunOptions) -> AbstractContextManager[Callable[[], None]]:
+    """Workers that start meanwhile, where some will be needed for sure."""
+    workers = crew(asked.workers, asked.replications, "compiled")
+    if not 1 < workers <= MOST_EARLY or asked.cluster or asked.resume:
+        return nullcontext(lambda: None)
+    from simfunnel.workers import begun
+
+    return begun(workers)
+
+
+def _drawn_meanwhile(job: _Job, result: Runs) -> Callable[[], Drawn] | None:
+    """The pictures, drawn by a worker while the tables are made; none where there is no other process to do it."""
+    from simfunnel.runs import draw
+    from simfunnel.workers import meanwhile
+
+    workers = _workers_of(job)
+    return None if workers == 1 or job.asked.cluster else meanwhile(workers, draw, result)
+
+
+def _workers_of(job: _Job) -> int:
+    """How many processes to use."""
+    workers = crew(job.asked.workers, job.asked.replications, job.engine)
+    return max(workers, 2) if job.asked.cluster else workers
 
 
 def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
@@ -128,14 +160,13 @@ def _simulated(job: _Job) -> tuple[Runs, RunStoppedError | None]:
     from simfunnel.screens import progress
 
     asked = job.asked
-    workers = crew(asked.workers, asked.replications, job.engine)
     try:
         with _on(asked.cluster), progress(f"simulating {job.model.name} ({job.engine} engine)") as tell:
             result = replicate.run(
                 job.model,
                 asked.replications,
                 seed=asked.seed,
-                workers=max(workers, 2) if asked.cluster else workers,
+                workers=_workers_of(job),
                 by=asked.by,
                 log=asked.log is not None,
                 engine=job.engine,

@@ -318,6 +318,16 @@ def _noting_missing() -> Iterator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
+def letters_missing() -> str:
+    """The letters of pictures saved by this process that no font here has."""
+    return "".join(sorted(_missing))
+
+
+def add_missing(letters: str) -> None:
+    """Let `boxes_in_words` tell of letters in pictures that another process saved."""
+    _missing.update(letters)
+
+
 def boxes_in_words() -> list[str]:
     """Sentences on the letters of saved pictures that no font here has, one a script, and each once in a process."""
     letters: dict[tuple[str, str], list[str]] = {}

@@ -1,0 +1,62 @@
+"""Worker processes beside the command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from simfunnel import runs as folders
+from simfunnel.replicate import run
+from simfunnel.scenario import from_tree
+from simfunnel.workers import meanwhile
+
+ROOT = Path(__file__).resolve().parents[1]
+TREE = {
+    "name": "small",
+    "start": "2026-10-01",
+    "horizon": "5 weeks",
+    "sources": {"web": {"rate": "2 per day"}},
+    "stages": {"lead": {"exits": {"won": {"chance": "50%"}, "lost": {}}}, "won": {"books": 100}},
+}
+
+
+def _dies_elsewhere(here: int) -> str:
+    if os.getpid() != here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done here"
+
+
+def test_what_a_killed_worker_was_to_compute_is_computed_here() -> None:
+    assert meanwhile(2, _dies_elsewhere, os.getpid())() == "done here"
+
+
+def test_a_folder_whose_pictures_a_worker_drew_has_the_same_bytes(tmp_path: Path) -> None:
+    done = run(from_tree(TREE), 3)
+    here = folders.write_run(done, tmp_path / "here")
+    there = folders.write_run(done, tmp_path / "there", drawn=meanwhile(2, folders.draw, done))
+    names = sorted(path.relative_to(here) for path in here.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
+    assert all((here / name).read_bytes() == (there / name).read_bytes() for name in names)
+
+
+def test_workers_that_begin_early_leave_ctrl_c_to_the_command() -> None:
+    code = (
+        "import signal; from simfunnel.workers import begun, meanwhile\nwith begun(2) as wait: wait()\n"
+        "print(meanwhile(2, signal.getsignal, signal.SIGINT)() is signal.SIG_IGN)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_a_command_that_fails_before_its_workers_are_ready_ends_them_without_a_word(tmp_path: Path) -> None:
+    faulty = tmp_path / "faulty.yaml"
+    faulty.write_text("a text")
+    command = [sys.executable, "-m", "simfunnel", "run", str(faulty), "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"{faulty}:1: holds a single text, not keys with values such as name: and start:"
+    ]
