@@ -42,6 +42,7 @@ LAYERS = (
     "spreadsheets",
     "results",
     "replicate",
+    "workers",
     "runs",
     "unfinished",
     # from data to a scenario
