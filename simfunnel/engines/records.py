@@ -94,6 +94,7 @@ class Records:
     events: int
 
 
+_PLENTY = 1 << 22  # rows up to which a column gets room for eight times as many
 _TABLES: dict[str, Any] = {"prospects": Prospects, "moves": Moves, "tasks": Tasks, "money": MoneyRows}
 
 
@@ -107,8 +108,9 @@ class _Column:
         """Add the next rows."""
         last = self._rows + len(rows)
         if last > len(self._room):
-            # Room that nothing is written to takes no memory from the system, so there may be plenty.
-            longer = np.empty((4 * last, *rows.shape[1:]), dtype=rows.dtype)
+            # Room that nothing is written to takes no memory from the system, so there may be plenty at first.
+            room = min(8 * last, max(2 * last, _PLENTY))
+            longer = np.empty((room, *rows.shape[1:]), dtype=rows.dtype)
             longer[: self._rows] = self.whole()
             self._room = longer
         self._room[self._rows : last] = rows
