@@ -17,11 +17,14 @@ from simfunnel.crm import History, read_crm
 from simfunnel.errors import InputError
 from simfunnel.fitting import Fitted, fit
 from simfunnel.fitting.arrivals import fit_arrivals
+from simfunnel.fitting.course import Course
 from simfunnel.fitting.dependence import fit_dependence
-from simfunnel.fitting.drift import fit_drift
-from simfunnel.fitting.exposure import Exposure, exposure
+from simfunnel.fitting.drift import Drift, fit_drift
+from simfunnel.fitting.exits import fit_exits
+from simfunnel.fitting.exposure import KINDS, Exposure, exposure
 from simfunnel.fitting.pace import YEAR_END, Counts, Pace, fit_pace, in_window, quarter_window, weekdays
 from simfunnel.fitting.visits import Visits, pooled, visits_of
+from simfunnel.fitting.writing import luck_effects
 from simfunnel.forecasting import forecast
 from simfunnel.replicate import run
 from simfunnel.scenario import from_tree, load_text
@@ -165,6 +168,24 @@ def test_a_steady_business_with_rare_wins_has_no_course() -> None:
         assert 5 < table.events[:, table.of("won")].sum() < 60
         levels.append(fit_drift(table, pace.of_exits(table)).courses["won"].level)
     assert abs(np.mean(levels)) < 0.05
+
+
+def test_lines_that_would_do_nothing_are_not_written() -> None:
+    """Where nobody is won, a win has no pace; where all who leave are won, odds change nothing."""
+    history = flat(31, days=400).until(300)
+    drift = Drift(math.inf, dict.fromkeys(KINDS, Course(-0.1, 0.1, 0.0, 0.0, 40)))
+    for share, kept in ((1e-9, {"odds"}), (0.4, {"odds", "pace"}), (1.0, {"pace"})):
+        found = fit_exits(history, *_seen(history), drift)
+        won = next(iter(found.stages.values()))
+        alone = replace(won, chances=won.chances | {"won": replace(won.chances["won"], value=share)})
+        written = luck_effects(replace(found, stages={"open": alone}), drift, date(2025, 1, 1))
+        assert {key for line in written for key in line if key in ("odds", "pace")} == kept
+
+
+def _seen(history: History) -> tuple[Visits, Pace]:
+    """A history's visits and the pace of its days."""
+    visits, _, pace = looked_at(history)
+    return visits, pace
 
 
 # --- dependence -------------------------------------------------------------------------------------------------------

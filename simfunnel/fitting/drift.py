@@ -91,9 +91,6 @@ def _weekly(table: Exposure, factors: Floats, weeks: int) -> tuple[Floats, Float
     return events.reshape(shape).sum(axis=1), risk.reshape(shape).sum(axis=1)
 
 
-Forecasts = list[tuple[Floats, Floats, Floats]]
-
-
 def _hazards(events: Floats, risk: Floats, half_life: float) -> Floats:
     """Exits a deal-day by exit and band, from weeks that count half each half-life (weeks) back."""
     weight = _weights(len(events), half_life)
@@ -115,6 +112,9 @@ def _weights(weeks: int, half_life: float) -> Floats:
     """What each week counts."""
     weights: Floats = 0.5 ** ((weeks - 1 - np.arange(weeks)) / half_life)
     return weights
+
+
+Forecasts = list[tuple[Floats, Floats, Floats]]
 
 
 def _prequential(events: Floats, risk: Floats, starts: list[int], half_life: float) -> tuple[float, Forecasts]:

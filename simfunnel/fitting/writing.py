@@ -28,6 +28,7 @@ from simfunnel.fitting.values import OTHER, Values
 WON, LOST, STAYS = "Won", "lost", "stays"
 NEW, OPEN, TEAM = "new deals", "open deals", "sellers"
 _ALL = 0.9999  # a share that is everybody: odds do nothing to it
+_TOLD = 0.0005  # logarithms of factors below this would read as x1
 _PERIODS = (("day", 1.0, 1.0), ("week", 7.0, 1.0), ("month", 365.25 / 12, 0.0))  # name, days, least count to say
 _NEARLY_ALL = 0.9999  # the end of an interval of chances lies below 100%, and its beginning as far above 0%
 _ALWAYS_HERE = 0.995  # share of open hours from which on nothing is said of absence
@@ -314,9 +315,9 @@ def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
         for kind in ("won", "move"):
             later = {"won"} if kind == "won" else set(order[s + 1 :])
             goals = [goal for goal in fitted.chances if goal in later]
-            course = drift.courses[kind]
-            if not goals or max(course.luck, abs(course.level)) < 0.005:
+            if not goals:
                 continue
+            course = drift.courses[kind]
             names = [f"{stage} -> {goal_name(goal)}" for goal in goals]
             on = names[0] if len(names) == 1 else names
             share = min(sum(fitted.chances[goal].value for goal in goals), 1.0)
@@ -324,7 +325,7 @@ def luck_effects(found: Exits, drift: Drift, start: date) -> list[Effect]:
             faster = math.log1p(share * math.expm1(course.level))
             if share < _ALL:
                 written.append({"on": on, "odds": _around(course.level, luck)})
-            if share > 1 - _ALL:
+            if max(abs(faster), luck * share) >= _TOLD:
                 pace = _around(faster, luck * share)
                 written.append({"when": {"date": f"from {start.isoformat()}"}, "on": on, "pace": pace})
     return written
