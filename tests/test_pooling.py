@@ -20,7 +20,7 @@ def record(count, good, *, window="next 4 weeks", metric="wins", first=date(2025
 
 def test_without_a_record_the_simulation_weighs_most():
     weights = Track().weights(DAY, "wins", "next 4 weeks", METHODS)
-    assert weights == pytest.approx({ALONE: 2 / 3, "run rate": 1 / 6, "ETS": 1 / 6})
+    assert weights == pytest.approx({ALONE: 0.85, "run rate": 0.075, "ETS": 0.075})
 
 
 @pytest.mark.parametrize("good", METHODS)

@@ -32,7 +32,7 @@ def stage_weighted(past: Past, as_of: date, windows: Sequence[Window], n: int, r
 
     An open deal is won in a window with the win rate of its stage (won / closed of the past deals that were in it,
     shrunk) times the chance to close in that window at its age (life table: so a stale deal counts for little). New
-    deals come at their recent rate, with the win rate of all and the same times to close.
+    deals come at their recent rate and are won as the life table says: where most are lost at once, wins take longer.
     """
     table = life_table(past)
     closed, won = np.isin(past.outcome, ("won", "lost")), past.outcome == "won"
@@ -41,9 +41,8 @@ def stage_weighted(past: Past, as_of: date, windows: Sequence[Window], n: int, r
     deal, stage = been // past.stages, been % past.stages
     won_there, closed_there = (np.bincount(stage, which[deal], past.stages) for which in (won, closed))
     rate = ((won_there + _LEAN * overall) / (closed_there + _LEAN))[past.stage_at(0.0)[past.open]]
-    steady = LifeTable(table.open, overall * (1 - table.open))
     chances = {window.name: rate * table.closed_between(past.open_ages, *window.days(as_of)) for window in windows}
-    return _drawn(past, as_of, windows, chances, steady, n, rng)
+    return _drawn(past, as_of, windows, chances, table, n, rng)
 
 
 def stage_by_week(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: np.random.Generator) -> Foreseen:
