@@ -509,3 +509,16 @@ def test_letters_that_no_font_has_are_told_once(tmp_path: Path, monkeypatch: pyt
 def test_other_warnings_while_saving_are_passed_on() -> None:
     with pytest.warns(UserWarning, match="another matter"), style._noting_missing():
         warnings.warn("another matter", UserWarning, stacklevel=1)
+
+
+@pytest.mark.parametrize("days", [12, 25, 60, 100, 200, 400, 1000])
+@pytest.mark.parametrize("first", ["2011-11-20", "2012-02-10", "2026-10-01"])
+def test_dates_along_an_axis_are_far_enough_apart_to_be_read(days: int, first: str) -> None:
+    axes = Figure(figsize=(5, 3)).add_subplot()
+    FigureCanvasAgg(axes.figure)
+    axes.plot(pd.date_range(first, periods=2, freq=f"{days}D"), [0, 1])
+    style.date_axis(axes)
+    axes.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert len(boxes) >= 3
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

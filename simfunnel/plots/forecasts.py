@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -134,8 +133,7 @@ def _dates(ax: Axes, table: pd.DataFrame) -> None:
     ax.hlines(rows, low, high, color=GREEN, lw=3, alpha=0.6)
     ax.plot(middle, rows, "o", color=GREEN, ms=7)
     ax.set_xlabel("When, if it is won")
-    date_axis(ax)
-    ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
+    date_axis(ax, fewest=3, most=6)
     ax.grid(axis="x")
 
 

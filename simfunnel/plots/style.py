@@ -223,10 +223,29 @@ def _date(x: float) -> datetime:
     return when
 
 
-def date_axis(ax: Axes) -> None:
-    """Dates along the horizontal axis."""
-    locator = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
+_LABEL = 0.6  # inches that the label of a date takes
+
+
+class _Apart(AutoDateLocator):
+    """Ticks without those so near the first of a month, or so many, that their labels would overlap."""
+
+    def __call__(self) -> Any:
+        """The ticks in view."""
+        ticks = np.asarray(super().__call__())  # type: ignore[no-untyped-call]
+        axes: Any = self.axis
+        first, last = axes.get_view_interval()
+        inches = axes.axes.bbox.width / axes.get_figure().dpi / (last - first)
+        if len(ticks) > 2:
+            gaps = np.diff(ticks)
+            ticks = ticks[np.append(gaps > 0.6 * np.median(gaps), True)]
+        while len(ticks) > 2 and np.diff(ticks).min() * inches < _LABEL:
+            ticks = ticks[::2]
+        return ticks
+
+
+def date_axis(ax: Axes, *, fewest: int = 4, most: int = 10) -> None:
+    """Dates along the horizontal axis, with about so many ticks."""
+    ax.xaxis.set_major_locator(_Apart(minticks=fewest, maxticks=most))  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_formatter(Dates())
 
 
