@@ -143,7 +143,7 @@ def table_of_forecasts(cases: pd.DataFrame) -> pd.DataFrame:
     for (world, metric, window), part in cases.groupby(["world", "metric", "window"], sort=False):
         mean = part.groupby("method")["crps"].mean()
         best = min(BASELINES, key=lambda m: mean[m])
-        ours = part[part["method"] == ALONE]
+        ours, truth = (part[part["method"] == m] for m in (ALONE, TRUTH))
         low, high = wilson(int(ours["in_80"].sum()), len(ours))
         rows.append(
             {
@@ -156,9 +156,10 @@ def table_of_forecasts(cases: pd.DataFrame) -> pd.DataFrame:
                 "skill": 1 - mean[ALONE] / mean[best],
                 "skill of the truth": 1 - mean[TRUTH] / mean[best],
                 "80% held": f"{ours['in_80'].mean():.0%} ({low:.0%} to {high:.0%})",
-                "by the truth": f"{part.loc[part['method'] == TRUTH, 'in_80'].mean():.0%}",
+                "by the truth": f"{truth['in_80'].mean():.0%}",
                 "50% held": f"{ours['in_50'].mean():.0%}",
-                "bias": float((ours["mean"] / ours["observed"]).mean() - 1),
+                "bias": float(ours["mean"].sum() / ours["observed"].sum() - 1),
+                "bias of the truth": float(truth["mean"].sum() / truth["observed"].sum() - 1),
             }
         )
     return pd.DataFrame(rows)
@@ -187,7 +188,7 @@ def table_of_figures(found: pd.DataFrame) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     """A table in Markdown, numbers with three digits."""
     shown = table.map(lambda x: f"{x:.3g}" if isinstance(x, float) else str(x))
-    for name in ("skill", "skill of the truth", "bias"):
+    for name in ("skill", "skill of the truth", "bias", "bias of the truth"):
         if name in table:
             shown[name] = [f"{x:+.0%}" for x in table[name]]
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (shown.columns, *shown.to_numpy())]
@@ -218,9 +219,9 @@ replications a forecast. Worlds: {"; ".join(f"{w.name}: {w.about}" for w in worl
 ## Forecasts
 
 CRPS (less is better) of the fitted simulation, of the true scenario run from the same open deals, and of the best of
-the four baselines (by its mean over these histories); skill is what is saved of the best baseline's CRPS. No history is
-forecast from earlier dates first, so nothing is pooled by a record. Intervals behind shares are Wilson's, 90%; all
-worlds share their seeds, so luck is shared too.
+the four baselines (by its mean over these histories); skill is what is saved of the best baseline's CRPS; bias is
+of the sum over all histories. No history is forecast from earlier dates first, so nothing is pooled by a record.
+Intervals behind shares are Wilson's, 90%; all worlds share their seeds, so luck is shared too.
 
 {markdown(forecasts)}
 
