@@ -462,7 +462,7 @@ def advance(
     step, p = count[STEP], count[WHO]
     safe = 0  # for so many steps there is room, whatever they do
     hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
-    due, urgency, what = 0.0, NOWHERE, 0  # the event that a step schedules at its end
+    due, urgency, what, order = 0.0, NOWHERE, 0, 0  # the event that a step schedules at its end
     while True:
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
@@ -485,6 +485,8 @@ def advance(
                     count[STEP], count[WHO] = step, p
                     if hole:
                         drop_first(count, heap)
+                    if urgency != NOWHERE:
+                        put_at_once(count, rings, urgency, what)
                     return GROW if is_short else FLUSH
                 left = min(events_left - 1, rings_left, brings_left, most_rows - rows) // MARGIN
                 safe = min(left, slots_left // 2) - 1
@@ -494,29 +496,36 @@ def advance(
             if hole:
                 drop_first(count, heap)
                 hole = False
-            ring = 0 if count[RINGED] > 0 else 3
-            while ring < 3 and count[RING_HEAD + ring] == count[RING_TAIL + ring]:
-                ring += 1
-            if ring == 3 or (
-                count[HEAP] > 0 and heap[0] == bits(now) and heap[1] < rings[ring, count[RING_HEAD + ring], 0]
-            ):
-                if count[HEAP] == 0 or heap[0] >= bits(days):
-                    count[STEP] = WAIT
-                    return DONE
-                now = np.int64(heap[0]).view(np.float64)
-                clock[NOW] = now
-                order, event = heap[1], heap[2]
-                hole = True
+            is_alone = count[RINGED] == 0 and (count[HEAP] == 0 or heap[0] != bits(now))
+            if urgency != NOWHERE and is_alone:  # what the last step scheduled for this instant comes next
+                event = what
             else:
-                count[RINGED] -= 1
-                head = count[RING_HEAD + ring]
-                order, event = rings[ring, head, 0], rings[ring, head, 1]
-                head += 1
-                if head == count[RING_TAIL + ring]:
-                    count[RING_HEAD + ring] = 0
-                    count[RING_TAIL + ring] = 0
+                if urgency != NOWHERE:
+                    put_at_once(count, rings, urgency, what)
+                ring = 0 if count[RINGED] > 0 else 3
+                while ring < 3 and count[RING_HEAD + ring] == count[RING_TAIL + ring]:
+                    ring += 1
+                if ring == 3 or (
+                    count[HEAP] > 0 and heap[0] == bits(now) and heap[1] < rings[ring, count[RING_HEAD + ring], 0]
+                ):
+                    if count[HEAP] == 0 or heap[0] >= bits(days):
+                        count[STEP] = WAIT
+                        return DONE
+                    now = np.int64(heap[0]).view(np.float64)
+                    clock[NOW] = now
+                    order, event = heap[1], heap[2]
+                    hole = True
                 else:
-                    count[RING_HEAD + ring] = head
+                    count[RINGED] -= 1
+                    head = count[RING_HEAD + ring]
+                    order, event = rings[ring, head, 0], rings[ring, head, 1]
+                    head += 1
+                    if head == count[RING_TAIL + ring]:
+                        count[RING_HEAD + ring] = 0
+                        count[RING_TAIL + ring] = 0
+                    else:
+                        count[RING_HEAD + ring] = head
+            urgency = NOWHERE
             count[EVENTS] += 1
             step, p = event & (STEPS - 1), event >> STEP_BITS
 
@@ -1176,9 +1185,7 @@ def advance(
 
         # --- what the step schedules ---
         if urgency != NOWHERE:
-            if due == now and urgency < 3:
-                put_at_once(count, rings, urgency, what)
-            else:
+            if due > now or urgency == 3:
                 i = count[HEAP]
                 if hole:
                     hole = False
@@ -1186,4 +1193,7 @@ def advance(
                 else:
                     count[HEAP] = i + 1
                 rise(heap, i, bits(due), next_order(count, urgency), what)
-            urgency = NOWHERE
+                urgency = NOWHERE
+            elif step != WAIT:
+                put_at_once(count, rings, urgency, what)
+                urgency = NOWHERE
