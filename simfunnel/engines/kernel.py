@@ -228,7 +228,7 @@ def move(heap: Ints, i: int, j: int) -> None:
 def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
     """Let an event rise from place i of the heap to where it belongs."""
     while i > 0:
-        parent = (i - 1) >> 1
+        parent = (i - 1) >> 2
         above = EVENT * parent
         if heap[above] < time or (heap[above] == time and heap[above + 1] < order):
             break
@@ -241,14 +241,20 @@ def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
 def sink(heap: Ints, n: int) -> int:
     """Let the hole at the top of a heap of n events sink to the bottom; returns its place."""
     i, child = 0, 1
-    while child + 1 < n:
-        child += int(comes_first(heap, child + 1, child))
+    while child + 3 < n:
+        one = child + int(comes_first(heap, child + 1, child))
+        other = child + 2 + int(comes_first(heap, child + 3, child + 2))
+        child = one + (other - one) * int(comes_first(heap, other, one))
         move(heap, i, child)
         i = child
-        child = 2 * i + 1
+        child = 4 * i + 1
     if child < n:
-        move(heap, i, child)
-        i = child
+        first = child
+        for k in range(child + 1, n):
+            if comes_first(heap, k, first):
+                first = k
+        move(heap, i, first)
+        i = first
     return i
 
 
