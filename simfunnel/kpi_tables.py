@@ -92,7 +92,8 @@ def queues_of(totals: Totals) -> Floats:
     cubes, plan = totals.cubes, totals.plan
     teams = list(pairwise(plan.teams.member_start.tolist()))
     busy, offered = (
-        np.array([hours[first:after, 1:-1].sum() for first, after in teams]) for hours in (cubes.busy, totals.offered)
+        np.array([hours[first:after, 1:-1].sum() for first, after in teams])
+        for hours in (cubes.busy, totals.frame.offered)
     )
     asked = cubes.asked[:, 1:].sum(axis=1)
     columns = {

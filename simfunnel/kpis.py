@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Flags, Floats, Ints
 from simfunnel.periods import Cut, Periods
 from simfunnel.plan import LIST, Plan
-from simfunnel.tally import Totals
+from simfunnel.tally import Frame, Totals
 
 
 @dataclass(frozen=True)
@@ -231,25 +231,26 @@ def cash(view: View) -> Floats:
 def cost(view: View) -> Floats:
     """All that was spent: sources, touches, stages, rewards, and members' pay."""
     spent = view.money(STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST) + view.sums(view.totals.cubes.stays)
-    return spent + view.cut.sums(_standing(view))
+    if view.by not in (None, "source"):
+        return spent
+    return spent + view.cut.sums(_standing(view.totals.frame, by_source=view.by is not None))
 
 
-def _standing(view: View) -> Floats:
-    """What sources and members cost by themselves, by interval; groups leave it out, unless the source is the group."""
-    plan, sources, members, edges = view.plan, view.plan.sources, view.plan.members, view.cut.edges
-    out = np.zeros((len(view.groups), len(edges) + 1))
-    by_source = np.zeros((len(plan.source_names), out.shape[1]))
-    by_source[:, 1:-1] = np.outer(sources.cost_per_day, np.diff(np.clip(edges, 0.0, plan.days)))
+@lru_cache(maxsize=4)
+def _standing(frame: Frame, *, by_source: bool) -> Floats:
+    """What sources and members cost by themselves, by interval: for everyone, or each source by itself."""
+    plan, sources, members, edges = frame.plan, frame.plan.sources, frame.plan.members, frame.edges
+    each = np.zeros((len(plan.source_names), len(edges) + 1))
+    each[:, 1:-1] = np.outer(sources.cost_per_day, np.diff(np.clip(edges, 0.0, plan.days)))
     time = np.where(sources.kind == LIST, sources.at, 0.0)
-    by_source[np.arange(len(time)), np.searchsorted(edges, time, side="right")] += sources.cost_once
-    if view.by is None:
-        until, since = members.leaves[:, np.newaxis], members.hired[:, np.newaxis]
-        here = np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
-        out[0] = by_source.sum(axis=0)
-        out[0, 1:-1] += (members.pay_per_day[:, np.newaxis] * here).sum(axis=0)
-    elif view.by == "source":
-        out[:] = by_source
-    return out
+    each[np.arange(len(time)), np.searchsorted(edges, time, side="right")] += sources.cost_once
+    if by_source:
+        return each
+    together = each.sum(axis=0, keepdims=True)
+    until, since = members.leaves[:, np.newaxis], members.hired[:, np.newaxis]
+    here = np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
+    together[0, 1:-1] += (members.pay_per_day[:, np.newaxis] * here).sum(axis=0)
+    return together
 
 
 @metric("profit", "money")
@@ -312,7 +313,7 @@ def utilisation(view: View) -> Floats:
 
 def work_hours(view: View) -> tuple[Floats, Floats]:
     """Hours of effort done and hours on offer: two arrays (members, periods)."""
-    return view.cut.sums(view.totals.cubes.busy), view.cut.sums(view.totals.offered)
+    return view.cut.sums(view.totals.cubes.busy), view.cut.sums(view.totals.frame.offered)
 
 
 def measured(view: View, metrics: Iterable[str] | None = None) -> dict[str, Floats]:

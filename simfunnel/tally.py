@@ -12,28 +12,30 @@ column that after the last edge; nothing that runs on for some time is spread ov
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simfunnel.engines.records import BOOKED, CAUSES, MONEY, OPENED, SERVED, STILL_WAITING, Records
-from simfunnel.numerics import Flags, Floats, Ints, Maps, compiled, forward, inner
+from simfunnel.numerics import Floats, Ints, Maps, Rows, compiled, forward, inner
 from simfunnel.plan import NOWHERE, Plan
 
 OUTCOMES = STILL_WAITING + 1
-Smalls = NDArray[np.int32]
 
 
-class People(NamedTuple):
-    """What later rows ask of a prospect, by its row; there is room for more than have come."""
-
-    group: Smalls  # its row of the cubes, 0 where it is in no group; empty where there are no groups
-    generation: Smalls
-    value: Floats
-    place: NDArray[np.int16]  # NOWHERE before its first move
-    since: Floats  # when it came there
-    counts: Flags  # whether that coming counts among those whose fate the funnel tells
+PERSON = np.dtype(
+    [
+        ("value", np.float64),
+        ("since", np.float64),  # when it came to its place
+        ("group", np.int32),  # its row of the cubes, 0 where it is in no group
+        ("generation", np.int32),
+        ("place", np.int16),  # NOWHERE before its first move
+        ("counts", np.bool_),  # whether its coming there counts among those whose fate the funnel tells
+    ],
+    align=True,
+)
+"""What later rows ask of a prospect. It lies side by side, for prospects turn up in any order."""
 
 
 class TaskRows(NamedTuple):
@@ -110,21 +112,27 @@ def hours_at(maps: Maps, work_maps: Ints, edges: Floats, until: Floats, out: Flo
 
 
 @compiled
-def add_people(edges: Floats, cube: Floats, people: People, first: int, parent: Ints, born: Floats) -> None:
-    """Prospects from row `first` on, whom `people` knows already: those whom others brought."""
+def add_people(
+    edges: Floats, cube: Floats, people: Rows, first: int, group: Ints, generation: Ints, value: Floats, parent: Ints,
+    born: Floats,
+) -> None:  # fmt: skip
+    """Prospects, from row `first` on; those whom others brought are counted. `group` is empty where there are none."""
     k = 0
     for row in range(len(born)):
         p, mother = first + row, parent[row]
-        if mother >= 0 and people.generation[p] > people.generation[mother]:
+        people[p].value, people[p].generation = value[row], generation[row]
+        people[p].group = group[row] + 1 if len(group) else 0
+        people[p].place, people[p].counts = NOWHERE, False
+        if mother >= 0 and people[p].generation > people[mother].generation:
             k = find(edges, born[row], k)
             cube[0, k] += 1.0
-            if len(people.group) and people.group[p] > 0:
-                cube[people.group[p], k] += 1.0
+            if people[p].group > 0:
+                cube[people[p].group, k] += 1.0
 
 
 @compiled
 def add_moves(
-    edges: Floats, cubes: Cubes, people: People, staying: Floats, time: Floats, prospect: Ints, goal: Ints, cause: Ints,
+    edges: Floats, cubes: Cubes, people: Rows, staying: Floats, time: Floats, prospect: Ints, goal: Ints, cause: Ints,
     kind: Ints,
 ) -> None:  # fmt: skip
     """Moves: themselves, what the stay that each ends has cost, and the fate of who came into a stage."""
@@ -132,44 +140,43 @@ def add_moves(
     for row in range(len(time)):
         t, p, to = time[row], prospect[row], goal[row]
         k = find(edges, t, k)
-        group = people.group[p] if len(people.group) else 0
+        group, value = people[p].group, people[p].value
         cubes.moves[0, k, kind[row]] += 1.0
-        cubes.values[0, k, kind[row]] += people.value[p]
+        cubes.values[0, k, kind[row]] += value
         if group > 0:
             cubes.moves[group, k, kind[row]] += 1.0
-            cubes.values[group, k, kind[row]] += people.value[p]
-        place, since = people.place[p], people.since[p]
-        if people.counts[p]:
+            cubes.values[group, k, kind[row]] += value
+        place, since = people[p].place, people[p].since
+        if people[p].counts:
             cubes.fates[place, to, cause[row]] += 1.0
             cubes.days[place] += t - since
         if place >= 0 and staying[place] > 0.0:
             spread(cubes.stays, edges, since, t, staying[place], group, k)
         counts = to < len(cubes.came) and t >= edges[0] and cause[row] != OPENED
-        people.place[p], people.since[p], people.counts[p] = to, t, counts
+        people[p].place, people[p].since, people[p].counts = to, t, counts
         if counts:
             cubes.came[to] += 1.0
 
 
 @compiled
-def add_last_stays(edges: Floats, cube: Floats, people: People, staying: Floats, count: int, end: float) -> None:
+def add_last_stays(edges: Floats, cube: Floats, people: Rows, staying: Floats, count: int, end: float) -> None:
     """What the stays that the run's end cuts off have cost."""
     for p in range(count):
-        place = people.place[p]
+        place = people[p].place
         if place >= 0 and staying[place] > 0.0:
-            group = people.group[p] if len(people.group) else 0
-            spread(cube, edges, people.since[p], end, staying[place], group, 1)
+            spread(cube, edges, people[p].since, end, staying[place], people[p].group, 1)
 
 
 @compiled
 def add_money(
-    edges: Floats, cubes: Cubes, people: People, terms: Floats, time: Floats, prospect: Ints, stage: Ints, what: Ints,
+    edges: Floats, cubes: Cubes, people: Rows, terms: Floats, time: Floats, prospect: Ints, stage: Ints, what: Ints,
     amount: Floats, kind: Ints,
 ) -> None:  # fmt: skip
     """Money, and bookings once more over the terms of their stages."""
     k = 0
     for row in range(len(time)):
         k = find(edges, time[row], k)
-        group = people.group[prospect[row]] if len(people.group) else 0
+        group = people[prospect[row]].group
         cubes.money[0, k, kind[row]] += amount[row]
         if group > 0:
             cubes.money[group, k, kind[row]] += amount[row]
@@ -202,7 +209,7 @@ def add_work(
 
 @compiled
 def add_tasks(
-    edges: Floats, cubes: Cubes, people: People, by_source: bool, maps: Maps, work_maps: Ints, at_edges: Floats,
+    edges: Floats, cubes: Cubes, people: Rows, by_source: bool, maps: Maps, work_maps: Ints, at_edges: Floats,
     days: float, rows: TaskRows,
 ) -> None:  # fmt: skip
     """Tasks: how their waits ended and how long they were, and the hours of work."""
@@ -211,11 +218,10 @@ def add_tasks(
         p, team, slot, kind = rows.prospect[row], rows.team[row], rows.stage[row] + 1, rows.kind[row]
         outcome, asked, begun = rows.outcome[row], rows.asked[row], rows.begun[row]
         group = 0
-        if len(people.group):
-            if p >= 0:
-                group = people.group[p]
-            elif by_source:
-                group = rows.source[row] + 1
+        if p >= 0:
+            group = people[p].group
+        elif by_source:
+            group = rows.source[row] + 1
         until = rows.left[row] if np.isnan(begun) else begun
         if not np.isnan(until):
             k = find(edges, until, k)
@@ -247,7 +253,7 @@ def add_tasks(
 def number_kinds(number: Ints, known: int, sizes: Ints, a: Ints, b: Ints, c: Ints, out: Ints) -> int:
     """The kind of each row into `out`, from its three parts; returns how many kinds are known by now."""
     for row in range(len(a)):
-        code = (a[row] * sizes[1] + b[row]) * sizes[2] + c[row]
+        code = ((a[row] + 1) * sizes[1] + b[row] + 1) * sizes[2] + c[row] + 1
         if number[code] < 0:
             number[code] = known
             known += 1
@@ -256,15 +262,18 @@ def number_kinds(number: Ints, known: int, sizes: Ints, a: Ints, b: Ints, c: Int
 
 
 class Kinds:
-    """Kinds of rows, numbered as they first come up: of many that could be, few are."""
+    """Kinds of rows, numbered as they first come up: of many that could be, few are.
+
+    A kind has three parts, places on axes of these sizes, or NOWHERE.
+    """
 
     def __init__(self, *sizes: int) -> None:
-        self.sizes = np.array(sizes)
+        self.sizes = np.array(sizes) + 1
         self.number = np.full(int(self.sizes.prod()), -1, dtype=np.int64)
         self.known = 0
 
     def of(self, a: Ints, b: Ints, c: Ints) -> Ints:
-        """The kind of each row, from its parts: places on the three axes."""
+        """The kind of each row, from its parts."""
         out = np.empty(len(a), dtype=np.int64)
         self.known = number_kinds(self.number, self.known, self.sizes, a, b, c, out)
         return out
@@ -272,7 +281,7 @@ class Kinds:
     def ordered(self) -> tuple[Ints, tuple[Ints, ...]]:
         """The kinds in an order that does not depend on how rows were cut into loads, and their parts."""
         codes = np.flatnonzero(self.number >= 0)
-        return self.number[codes], np.unravel_index(codes, tuple(self.sizes.tolist()))
+        return self.number[codes], tuple(part - 1 for part in np.unravel_index(codes, tuple(self.sizes.tolist())))
 
 
 class Moves(NamedTuple):
@@ -298,37 +307,81 @@ class Tasks(NamedTuple):
     team: Ints
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A plan and the edges of its elementary intervals, with what they tell before anything has happened."""
+
+    plan: Plan
+    edges: Floats
+
+    @cached_property
+    def staying(self) -> Floats:
+        """The cost of a day in each place."""
+        costs = self.plan.stages.cost_per_day
+        return np.concatenate([costs, np.zeros(len(self.plan.place_names) - len(costs))])
+
+    @cached_property
+    def at_edges(self) -> Floats:
+        """Each member's hours of work up to each edge, whether hired or not: (members, edges)."""
+        return self._hours(np.full(len(self.plan.member_names), np.inf))
+
+    @cached_property
+    def offered(self) -> Floats:
+        """Hours of work on offer: (members, intervals)."""
+        return np.pad(np.diff(self._hours(self.plan.members.leaves), axis=1), ((0, 0), (1, 1)))
+
+    def _hours(self, until: Floats) -> Floats:
+        out = np.empty((len(until), len(self.edges)))
+        hours_at(self.plan.maps, self.plan.members.work_map, self.edges, until, out)
+        return out
+
+
+_LATEST: list[Frame] = []
+"""The frame that was asked for last: most replications have that of the one before."""
+
+
+def frame_of(plan: Plan, edges: Floats) -> Frame:
+    """The frame of a plan and edges."""
+    if not (_LATEST and _LATEST[0].plan is plan and _LATEST[0].edges is edges):
+        _LATEST[:] = [Frame(plan, edges)]
+    return _LATEST[0]
+
+
 @dataclass(frozen=True)
 class Totals:
     """One replication, added up."""
 
-    plan: Plan
+    frame: Frame
     cubes: Cubes
-    offered: Floats  # (members, intervals): hours of work on offer
     moves: Moves
     money: Money
     tasks: Tasks
     events: int
 
+    @property
+    def plan(self) -> Plan:
+        """The plan that was run."""
+        return self.frame.plan
+
+
+_NO_GROUPS = np.empty(0, dtype=np.int64)
+
 
 class Tally:
     """Adds up one replication's records, in a plan's elementary intervals."""
 
-    def __init__(self, plan: Plan, edges: Floats, *, grouped: bool = False, by_source: bool = False) -> None:
-        """Begin; `grouped` where each load comes with groups, `by_source` where these are the sources."""
+    def __init__(self, plan: Plan, edges: Floats, *, by_source: bool = False) -> None:
+        """Begin; `by_source` where the groups of prospects are their sources."""
         places, stages, teams, members = (
             len(plan.place_names), plan.n_stages, len(plan.team_names), len(plan.member_names),
         )  # fmt: skip
-        self.plan, self.edges, self.grouped, self.by_source = plan, edges, grouped, by_source
+        self.plan, self.edges, self.frame, self.by_source = plan, edges, frame_of(plan, edges), by_source
         self.count = self.events = 0
         self.groups = len(plan.source_names) if by_source else 0  # the others show with the prospects who are in them
-        self._moves = Kinds(places + 1, places, len(CAUSES))
-        self._money = Kinds(1, len(MONEY), stages + 1)
-        self._tasks = Kinds(OUTCOMES, stages + 1, max(teams, 1))
-        self._staying = np.concatenate([plan.stages.cost_per_day, np.zeros(places - stages)])
-        self._at_edges = self._hours(np.full(members, np.inf))
-        kinds: tuple[Any, ...] = (np.int32, np.int32, np.float64, np.int16, np.float64, np.bool_)
-        self.people = self._room(People._make(np.empty(0, dtype=kind) for kind in kinds), 1)
+        self._moves = Kinds(places, places, len(CAUSES))
+        self._money = Kinds(1, len(MONEY), stages)
+        self._tasks = Kinds(OUTCOMES, stages, max(teams, 1))
+        self.people: Rows = np.empty(0, dtype=PERSON)
         flat, deep, by_stage = (1, len(edges) + 1), (1, len(edges) + 1, 0), (teams, stages + 1)
         self._cubes_for: tuple[int, ...] = ()  # so many groups and kinds there is room
         self.cubes = Cubes(
@@ -351,51 +404,36 @@ class Tally:
             queued=np.zeros(teams),
         )
 
-    def _hours(self, until: Floats) -> Floats:
-        out = np.empty((len(until), len(self.edges)))
-        hours_at(self.plan.maps, self.plan.members.work_map, self.edges, until, out)
-        return out
-
     def add(self, load: Records, group: Ints | None = None) -> None:
         """Add the next rows; `group` is the group of each new prospect, NOWHERE for one in none."""
         edges, plan = self.edges, self.plan
         new, moves, money, tasks = load.prospects, load.moves, load.money, load.tasks
-        first = self._know(load, group)
-        move = self._moves.of(moves.origin + 1, moves.goal, moves.cause)
-        amount = self._money.of(np.zeros_like(money.kind), money.kind, money.stage + 1)
-        task = self._tasks.of(tasks.outcome, tasks.stage + 1, tasks.team)
+        groups = _NO_GROUPS if group is None else group
+        first = self._know(load, groups)
+        move = self._moves.of(moves.origin, moves.goal, moves.cause)
+        amount = self._money.of(np.zeros_like(money.kind), money.kind, money.stage)
+        task = self._tasks.of(tasks.outcome, tasks.stage, tasks.team)
         self._make_room()
         cubes, people = self.cubes, self.people
-        add_people(edges, cubes.brought, people, first, new.parent, new.born)
+        add_people(edges, cubes.brought, people, first, groups, new.generation, new.value, new.parent, new.born)
         columns = (moves.time, moves.prospect, moves.goal, moves.cause)
-        add_moves(edges, cubes, people, self._staying, *columns, move)
+        add_moves(edges, cubes, people, self.frame.staying, *columns, move)
         paid = (money.time, money.prospect, money.stage, money.kind, money.amount)
         add_money(edges, cubes, people, plan.stages.term, *paid, amount)
         rows = TaskRows._make([*(getattr(tasks, name) for name in TaskRows._fields[:-1]), task])
-        maps = (plan.maps, plan.members.work_map, self._at_edges)
+        maps = (plan.maps, plan.members.work_map, self.frame.at_edges)
         add_tasks(edges, cubes, people, self.by_source, *maps, plan.days, rows)
 
-    def _know(self, load: Records, group: Ints | None) -> int:
-        """Note who is new; returns the row of the first."""
-        new = load.prospects
-        first, last = self.count, self.count + len(new.key)
-        if last > len(self.people.value):
-            self.people = self._room(self.people, last + last // 4)
-        people = self.people
-        if group is not None:
-            people.group[first:last] = group + 1
-            self.groups = max(self.groups, int(group.max(initial=NOWHERE)) + 1)
-        people.generation[first:last] = new.generation
-        people.value[first:last] = new.value
-        people.place[first:last] = NOWHERE
-        people.counts[first:last] = False
+    def _know(self, load: Records, group: Ints) -> int:
+        """Make room for who is new; returns the row of the first."""
+        first, last = self.count, self.count + len(load.prospects.key)
+        if last > len(self.people):
+            longer = np.empty(last + last // 4, dtype=PERSON)
+            longer.view(np.uint8)[: first * PERSON.itemsize] = self.people.view(np.uint8)[: first * PERSON.itemsize]
+            self.people = longer
+        self.groups = max(self.groups, int(group.max(initial=NOWHERE)) + 1)
         self.count, self.events = last, load.events
         return first
-
-    def _room(self, people: People, room: int) -> People:
-        """The same with room for so many; the column of groups stays empty where there are none."""
-        longer = People(*(_longer(column, room) for column in people))
-        return longer if self.grouped else longer._replace(group=people.group)
 
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that have come up."""
@@ -417,8 +455,9 @@ class Tally:
         """The sums, once all rows are there; with room for at least so many groups."""
         self.groups = max(self.groups, groups)
         self._make_room()
-        if self._staying.any():
-            add_last_stays(self.edges, self.cubes.stays, self.people, self._staying, self.count, self.plan.days)
+        staying = self.frame.staying
+        if staying.any():
+            add_last_stays(self.edges, self.cubes.stays, self.people, staying, self.count, self.plan.days)
         order, (place, goal, cause) = self._moves.ordered()
         moves, values = self.cubes.moves[:, :, order], self.cubes.values[:, :, order]
         order, (_, what, stage) = self._money.ordered()
@@ -426,23 +465,14 @@ class Tally:
         order, (outcome, at, team) = self._tasks.ordered()
         tasks, waits = self.cubes.tasks[:, :, order], self.cubes.waits[:, :, order]
         cubes = self.cubes._replace(moves=moves, values=values, money=money, tasks=tasks, waits=waits)
-        offered = np.zeros_like(cubes.busy)
-        offered[:, 1:-1] = np.diff(self._hours(self.plan.members.leaves), axis=1)
         return Totals(
-            self.plan,
+            self.frame,
             cubes,
-            offered,
-            Moves(place - 1, goal, cause),
-            Money(what, stage - 1),
-            Tasks(outcome, at - 1, team),
+            Moves(place, goal, cause),
+            Money(what, stage),
+            Tasks(outcome, at, team),
             self.events,
         )
-
-
-def _longer(column: Any, room: int) -> Any:
-    longer = np.empty(room, dtype=column.dtype)
-    longer[: len(column)] = column
-    return longer
 
 
 def _grown(cube: Floats, shape: tuple[int, ...]) -> Floats:

@@ -42,7 +42,7 @@ def tallied(loads: Iterable[Records], plan: Plan, units: tuple[str, ...], by: st
     until the last has come. Raises InputError where there is no such unit or grouping.
     """
     periods = cut(plan.start, plan.warm_up, plan.days, units, plan.fiscal_year_ends)
-    tally = Tally(plan, periods.edges, grouped=by is not None, by_source=by == "source")
+    tally = Tally(plan, periods.edges, by_source=by == "source")
     for load in [joined(loads)] if by in AT_LAST else loads:
         tally.add(load, None if by is None else groups_of(load, plan, by))
     if by is None:

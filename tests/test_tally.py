@@ -148,8 +148,8 @@ def test_little_is_kept_of_a_prospect() -> None:
     edges = cut(plan.start, plan.warm_up, plan.days, UNITS, plan.fiscal_year_ends).edges
     sums = tally.Tally(plan, edges)
     sums.add(records)
-    assert sum(column.itemsize for column in sums.people) <= 32
-    assert len(sums.people.value) <= 1.25 * len(records.prospects.key)
+    assert sums.people.itemsize <= 32
+    assert len(sums.people) <= 1.25 * len(records.prospects.key)
 
 
 # --- kinds and edges --------------------------------------------------------------------------------------------------
