@@ -256,7 +256,8 @@ PER_OCTAVE = 128  # nodes for each halving of u (and of 1 - u)
 OCTAVES = 53  # down to 2**-54, the least number that `uniform` gives
 HALF = PER_OCTAVE * OCTAVES + 1  # nodes of one half of a table, the median included
 _HALF_BITS = 1022 << 52  # the bits of 1/2, as a whole number
-_NODE = PER_OCTAVE * 2.0**-52
+_NODE_BITS = 53 - PER_OCTAVE.bit_length()  # of these bits stand for a place between two nodes
+_NODE = 2.0**-_NODE_BITS
 _NODES = float(PER_OCTAVE * OCTAVES)
 _LATE, _LAST = 2.0**-40, 2.0**-53
 _ENDLESS = 1e-6  # of its late times, by which a law that has an end grows less beyond them
@@ -284,10 +285,11 @@ def _half(data: Floats, start: int, p: float) -> float:
     """Read one half of a continuous table at tail probability p <= 1/2, linearly between nodes.
 
     Nodes lie evenly in each octave, and so do the bits of p as a whole number: how far they fall short of those of 1/2
-    tells its place.
+    tells its place. The node is told by whole numbers, for it is what the reading waits for.
     """
-    position = min(np.float64(_HALF_BITS - np.float64(p).view(np.int64)) * _NODE, _NODES)
-    node = min(int(position), HALF - 2)
+    short = _HALF_BITS - np.float64(p).view(np.int64)
+    node = min(short >> _NODE_BITS, HALF - 2)
+    position = min(np.float64(short) * _NODE, _NODES)
     left = data[start + node]
     right = data[start + node + 1]
     return float(left + (right - left) * (position - node))
@@ -297,9 +299,8 @@ def _half(data: Floats, start: int, p: float) -> float:
 def quantile(tables: Tables, d: int, u: float) -> float:
     """The u-quantile of distribution d."""
     kind, start = int(tables[3 * d]), int(tables[3 * d + 1])
-    if kind == CONTINUOUS:
-        upper = u > 0.5  # as likely as not: told by where to read, not by a branch
-        return _half(tables, start + (HALF if upper else 0), 1.0 - u if upper else u)
+    if kind == CONTINUOUS:  # either half is as likely: told by where to read, not by a branch
+        return _half(tables, start + (HALF if u > 0.5 else 0), min(u, 1.0 - u))
     if kind == CONSTANT:
         return float(tables[start])
     size = int(tables[3 * d + 2])
