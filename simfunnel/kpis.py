@@ -246,7 +246,7 @@ def _standing(frame: Frame, *, by_source: bool) -> Floats:
     each[np.arange(len(time)), np.searchsorted(edges, time, side="right")] += sources.cost_once
     if by_source:
         return each
-    together = each.sum(axis=0, keepdims=True)
+    together: Floats = each.sum(axis=0, keepdims=True)
     until, since = members.leaves[:, np.newaxis], members.hired[:, np.newaxis]
     here = np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
     together[0, 1:-1] += (members.pay_per_day[:, np.newaxis] * here).sum(axis=0)

@@ -287,7 +287,7 @@ def _half(data: Floats, start: int, p: float) -> float:
     Nodes lie evenly in each octave, and so do the bits of p as a whole number: how far they fall short of those of 1/2
     tells its place. The node is told by whole numbers, for it is what the reading waits for.
     """
-    short = _HALF_BITS - np.float64(p).view(np.int64)
+    short = int(_HALF_BITS - np.float64(p).view(np.int64))
     node = min(short >> _NODE_BITS, HALF - 2)
     position = min(np.float64(short) * _NODE, _NODES)
     left = data[start + node]
