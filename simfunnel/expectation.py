@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from simfunnel.engines.bounds import MAX_REFERRED
-from simfunnel.numerics import Floats, Tables, compiled, effect, forward, holds, quantile, survival, uniform
+from simfunnel.jit import compiled
+from simfunnel.numerics import Floats, Tables, effect, forward, holds, quantile, survival, uniform
 from simfunnel.plan import LIST, NOWHERE, RATE, Plan, compile_plan
 from simfunnel.scenario.conditions import FACT
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec

@@ -10,23 +10,17 @@ They live in one module because numba's cache does not notice that a function of
 from __future__ import annotations
 
 import math
-import os
-import tempfile
-from collections.abc import Callable
-from hashlib import blake2b
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils
-from numba.core.compiler import Compiler
 from numba.extending import intrinsic
-from numba.np import arrayobj
 from numpy.typing import NDArray
 
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+from simfunnel.jit import compiled, inner
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -34,72 +28,6 @@ Rows = Any
 """An array of records, whose fields are the columns of a table: what is asked of a row lies side by side."""
 Word = np.uint64
 """A 32-bit word, kept in 64 bits so that products do not overflow."""
-
-
-def cache_folder() -> Path:
-    """Where compiled functions are kept: beside the package, or else in the home, or else in the temporary folder.
-
-    Its name holds a digest of the files with compiled functions, for numba notices only that a function's own file was
-    edited, not that of a function which it calls.
-    """
-    package = Path(__file__).parent
-    sources = (Path(__file__), package / "engines" / "kernel.py", package / "tally.py")
-    digest = blake2b(b"".join(source.read_bytes() for source in sources), digest_size=6).hexdigest()
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    for base in (package / "__pycache__", Path.home() / ".cache", Path(tempfile.gettempdir()) / f"simfunnel-{user}"):
-        folder = base / f"simfunnel-compiled-{digest}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return Path(tempfile.mkdtemp(prefix="simfunnel-compiled-"))
-
-
-CACHE = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
-
-
-def _index_as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:  # noqa: ARG001
-    """An index into an array for numba's code generator, taken to be no less than 0."""
-    return context.cast(builder, index, kind, numba.types.intp)
-
-
-class _Compiler(Compiler):
-    """Numba's compiler; indices never count from the end, which would be asked at each look into an array.
-
-    That is a sixth of the engine's time, and a third of its code. Numba has no switch for it, so the function which
-    writes the question is replaced while one of ours is compiled.
-    """
-
-    def compile_extra(self, function: Any) -> Any:
-        """Compile a function."""
-        asking, arrayobj.fix_integer_index = arrayobj.fix_integer_index, _index_as_it_is
-        try:
-            return super().compile_extra(function)  # type: ignore[no-untyped-call]
-        finally:
-            arrayobj.fix_integer_index = asking
-
-
-def _njit(function: FunctionT, **options: bool) -> FunctionT:
-    """Compile with numba and keep the result on disk; no counting of references, for nothing is allocated."""
-    config: Any = numba.config
-    compiler: Any = numba.njit
-    before, config.CACHE_DIR = config.CACHE_DIR, CACHE
-    try:
-        return cast("FunctionT", compiler(cache=True, _nrt=False, pipeline_class=_Compiler, **options)(function))
-    finally:
-        config.CACHE_DIR = before
-
-
-def compiled(function: FunctionT) -> FunctionT:
-    """Compile a function and keep the result on disk; the type stays the function's own."""
-    return _njit(function)
-
-
-def inner(function: FunctionT) -> FunctionT:
-    """Compile a function that only compiled ones call, which saves the making of a way in from Python."""
-    return _njit(function, no_cpython_wrapper=True)
 
 
 def rows_of(table: Any) -> Rows:

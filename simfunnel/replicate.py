@@ -5,7 +5,10 @@ Replication k depends on the scenario, the seed and k alone: asking for more, or
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
@@ -96,10 +99,40 @@ def loads(plan: Plan, seed: int, replication: int, engine: str) -> Iterator[Reco
 
 @cache
 def warm_up(engine: str = "compiled") -> None:
-    """Compile all that is compiled, or load it from disk, by a replication of almost nothing."""
-    stages = {"lead": {"cost_per_day": 1, "exits": {"lost": {}}}}
-    tree = {"name": "warm-up", "start": "2026-01-01", "horizon": "1 day", "sources": {"none": {}}, "stages": stages}
-    _replication(_Planner(from_tree(tree), 0), 0, Request(engine=engine))
+    """Compile all that a run compiles, or load it from disk, by a day on which a few come to a team without time.
+
+    What adds up records is compiled by another process meanwhile, where there is a processor for it.
+    """
+    lead = {"work": {"team": "team", "effort": "90 h"}, "cost_per_day": 1, "exits": {"lost": {}}}
+    tree = {
+        "name": "warm-up",
+        "start": "2026-01-01",
+        "horizon": "1 day",
+        "sources": {"some": {"rate": "9 per day"}},
+        "teams": {"team": {"size": 1}},
+        "stages": {"lead": lead},
+    }
+    with ExitStack() as ends:
+        if engine == "compiled":
+            _have_the_rest_compiled(ends)
+        _replication(_Planner(from_tree(tree), 0), 0, Request(engine=engine))
+
+
+def _have_the_rest_compiled(ends: ExitStack) -> None:
+    """Have another process compile what a run needs besides the engine, if that is yet to be done.
+
+    What it has compiled is found on disk; if it fails or is late, this process compiles all.
+    """
+    import joblib
+
+    from simfunnel.engines import compiled
+
+    if compiled.is_cold() and joblib.cpu_count() > 1:
+        code = f"from {__name__} import warm_up; warm_up('simpy')"
+        quiet = subprocess.DEVNULL
+        with suppress(OSError):
+            other = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet)
+            ends.callback(ends.enter_context(other).terminate)
 
 
 def records_of(
@@ -149,6 +182,7 @@ def batches(
     wanted = list(numbers)
     size = max(1, min(16, len(wanted) // (4 * workers)))
     todo = {k: wanted[k : k + size] for k in range(0, len(wanted), size)}
+    warm_up(request.engine)  # once here, so that workers find it done
     if workers == 1 or len(wanted) < 2:
         planner = _Planner(scenario, seed)
         for here in todo.values():
@@ -157,7 +191,6 @@ def batches(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    warm_up(request.engine)  # once here, so that the workers find it done
     for attempt in range(1, ATTEMPTS + 1):
         jobs = (delayed(_batch)(k, scenario, seed, batch, request) for k, batch in list(todo.items()))
         try:

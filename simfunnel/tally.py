@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from simfunnel.engines.records import BOOKED, CAUSES, MONEY, OPENED, SERVED, STILL_WAITING, Records
-from simfunnel.numerics import Floats, Ints, Maps, Rows, compiled, forward, inner
+from simfunnel.jit import compiled, inner
+from simfunnel.numerics import Floats, Ints, Maps, Rows, forward
 from simfunnel.plan import NOWHERE, Plan
 
 OUTCOMES = STILL_WAITING + 1

@@ -20,6 +20,7 @@ LAYERS = (
     # ground: knows nothing of scenarios
     "errors",
     "units",
+    "jit",
     "numerics",
     "randomness",
     "families",

@@ -50,4 +50,4 @@ def say_if_cold(engine: str) -> None:
         from simfunnel.engines import compiled
 
         if compiled.is_cold():
-            print("compiling the engine, once for this machine (about 20 s) ...", file=sys.stderr, flush=True)
+            print("compiling the engine, once for this machine (about 12 s) ...", file=sys.stderr, flush=True)

@@ -75,10 +75,10 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
         asked: The options.
     """
     with _workers_begun(asked) as wait_for_them:  # before all imports, which take as long as their start
+        job = _prepared(scenario, asked)
         from simfunnel import runs
         from simfunnel.screens import show_runs
 
-        job = _prepared(scenario, asked)
         wait_for_them()
     asked, folder, keeper = job.asked, job.folder, job.keeper
     result, stopped = _simulated(job)
@@ -128,9 +128,11 @@ def _workers_of(job: _Job) -> int:
 
 def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
     """The run that was asked for, or the interrupted one as it was asked for then; its folder is ready."""
+    from simfunnel.scenario import load
+
+    read = load(scenario) if scenario and not asked.resume else None  # before the long imports: it may be faulty
     from simfunnel import replicate, runs
     from simfunnel.files import check_file
-    from simfunnel.scenario import load
     from simfunnel.unfinished import Unfinished
 
     keeper = Unfinished(asked.resume) if asked.resume else None
@@ -138,8 +140,8 @@ def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
         model = keeper.resumed(scenario, log=asked.log is not None)
         folder, was = asked.resume, keeper.asked
         asked = replace(asked, seed=was.seed, by=was.by, replications=was.replications)
-    elif scenario:
-        model, folder = load(scenario), folder_for(asked.output, scenario, quiet=asked.json_)
+    elif scenario and read:
+        model, folder = read, folder_for(asked.output, scenario, quiet=asked.json_)
     else:
         raise InputError("name a scenario file, or with --resume the folder of an interrupted run")
     if folder:

@@ -16,7 +16,8 @@ from simfunnel.engines import bounds, kernel
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks, joined
 from simfunnel.errors import RunError
-from simfunnel.numerics import CACHE, Floats, Ints, rows_of
+from simfunnel.jit import CACHE
+from simfunnel.numerics import Floats, Ints, rows_of
 from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
 

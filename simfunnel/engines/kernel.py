@@ -46,6 +46,7 @@ from simfunnel.engines.records import (
     STILL_WAITING,
     TOUCH_COST,
 )
+from simfunnel.jit import compiled, inner
 from simfunnel.numerics import (
     AGAIN,
     CONSTANT,
@@ -61,10 +62,8 @@ from simfunnel.numerics import (
     backward,
     child_key,
     choose,
-    compiled,
     effect,
     holds,
-    inner,
     opening,
     pace_since,
     pace_wait,
