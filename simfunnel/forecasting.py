@@ -256,10 +256,16 @@ def from_today(
 
 
 def open_deals_for(history: History, *scenarios: Scenario) -> pd.DataFrame:
-    """The open deals in their stages; in one stage where a scenario knows only that (see `History.open_deals`)."""
+    """The open deals in their stages; in one stage where a scenario knows only that (see `History.open_deals`).
+
+    A history without stages calls the one in which deals are open as those of its date do; so does the scenario.
+    """
     stages = [scenario.spec.stages for scenario in scenarios]
     as_one = any(history.open_stage in known and not set(history.stages) <= set(known) for known in stages)
     table = history.open_deals(as_one_stage=as_one)
+    lone = {name for known in stages for name, stage in known.items() if stage.exits}
+    if len(lone) == len(history.stages) == 1:
+        table["stage"] = lone.pop()
     if history.tasks is None or as_one or not len(table):
         return table
     worked = any(stage.work for known in stages for stage in known.values())

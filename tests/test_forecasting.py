@@ -350,3 +350,19 @@ def test_deals_won_already_are_worth_what_a_backtest_scores(tmp_path):
         booked = total.to_dict().get(("bookings", "2026Q4", "already won"))  # not told where no value is known
         assert booked == (None if each == 1 else pytest.approx(3 * each))
         assert total["wins", "2026Q4", "already won"] == 3
+
+
+def test_a_flat_history_is_forecast_on_dates_when_its_open_deals_shared_another_stage(tmp_path):
+    rows = [
+        (f"d{k}", f"2026-0{1 + k % 8}-1{k % 9}", "Won" if k % 3 else "Lost", f"2026-0{2 + k % 8}-20") for k in range(90)
+    ]
+    rows += [("early", "2026-03-01", "Demo", ""), ("late", "2026-09-01", "Offer", "")]
+    path = tmp_path / "deals.csv"
+    pd.DataFrame(rows, columns=["id", "created", "stage", "closed"]).to_csv(path, index=False)
+    names = {day: read_crm(path, as_of=date(2026, *day)).open_stage for day in ((9, 25), (3, 25))}
+    assert names[9, 25] == "open"
+    fitted = fit(read_crm(path, as_of=date(2026, 9, 25)))
+    earlier = read_crm(path, as_of=date(2026, 3, 25))
+    found = forecast(fitted, earlier, quarters=1, replications=10)
+    assert set(found.deals["stage"]) == {"open"}
+    assert len(found.deals) == len(earlier.open_deals())

@@ -75,6 +75,16 @@ def test_visits_are_those_that_there_were(tmp_path: Path, kind: str) -> None:
     assert [s.lower() for s in history.stages] == [s.lower() for s in STAGES]
 
 
+def test_saves_of_which_only_deal_time_and_stage_were_asked_for_are_no_deals(tmp_path: Path) -> None:
+    files = exports.salesforce(exports.world())
+    whole = read_crm(*exports.write(tmp_path, files))
+    saves = files["OpportunityHistory.csv"][["OpportunityId", "CreatedDate", "StageName"]]
+    found = read_crm(*exports.write(tmp_path, {**files, "OpportunityHistory.csv": saves}))
+    columns = ["deal", "stage", "entered", "left", "next"]
+    pd.testing.assert_frame_equal(found.visits[columns], whole.visits[columns])
+    assert found.deals["id"].tolist() == whole.deals["id"].tolist()
+
+
 @pytest.mark.parametrize("kind", ["salesforce", "field_history", "hubspot"])
 def test_values_owners_and_categories_are_those_last_told(tmp_path: Path, kind: str) -> None:
     world, day = exports.world(), "2024-05-01"

@@ -63,6 +63,10 @@ ROLES: tuple[Role, ...] = (
     Role("people", {**PEOPLE, **_DEAL}, ("id", "first|mail", "last|mail"), ("its value",)),
 )
 
+# Beside a table of deals with an `id` of their own, one that points to deals has their saves: an OpportunityHistory of
+# which only OpportunityId, CreatedDate and StageName were asked for.
+_OF_OTHERS = Role("stage history", {**_SAVES, "own": ("id",), **_SHOWN}, ("id", "stage", "saved"), ("own", "its name"))
+
 
 HISTORIES = ("stage history", "field history", "property history", "snapshots", "entries")
 _ENTERED = re.compile(r"(?i)^(?:property_)?(?:hs_)?(?:v2_)?date[ _]entered[ _]+(.+)$")
@@ -102,6 +106,10 @@ def in_roles(tables: Iterable[Table], said: Map) -> dict[str, list[Table]]:
     for table in every:
         role = next((role.name for role in ROLES if role.fits(table.rows, said)), "others")
         parts.setdefault(role, []).append(table)
+    pointing = [table for table in parts.get("deals", ()) if _OF_OTHERS.fits(table.rows, said)]
+    if pointing and len(pointing) < len(parts["deals"]):
+        parts["deals"] = [table for table in parts["deals"] if not _OF_OTHERS.fits(table.rows, said)]
+        parts.setdefault("stage history", []).extend(pointing)
     if "leads" in parts and ("deals" not in parts or "wins" in parts):
         parts["deals"] = [*parts.get("deals", []), *parts.pop("leads")]
     entries = [t for t in parts.get("deals", ()) if any(entered_stage(column) for column in t.rows.columns)]

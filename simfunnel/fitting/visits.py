@@ -1,7 +1,7 @@
 """A history as visits of deals to stages: who was where, from when to when, and where they went.
 
-A flat export has one visit a deal. Exits that are rare in a stage are counted as the commonest exit near them, so that
-every exit has enough cases to tell its chance and its time.
+A flat export has one visit a deal. Moves that are rare in a stage are counted as a common one near them, so that every
+exit has enough cases to tell its chance and its time.
 """
 
 from __future__ import annotations
@@ -129,27 +129,61 @@ def only(visits: Visits, keep: NDArray[np.bool_]) -> Visits:
 
 
 def pooled(visits: Visits) -> tuple[Visits, tuple[str, ...]]:
-    """The visits with rare exits counted as the commonest one near them, and what was so counted.
+    """The visits without rare moves, and what became of these.
 
-    A rare exit to a stage becomes the common exit whose stage is nearest in the funnel (won counts as behind the last
-    stage); a rare loss stays lost, and a rare win stays a win, for they are what a forecast is about.
+    A rare move is counted as the common one in its direction whose stage is nearest in the funnel, or where there is
+    none as the commonest of the rare ones; a rare return, where no return is common, as staying (see `_staying`).
+    Wins and losses are what a forecast is about: those that are rare stay, and no move becomes one.
     """
     if len(visits.stages) == 1:
         return visits, ()
     goal = visits.goal.copy()
-    place = {name: k for k, name in enumerate(visits.stages)} | {WON: len(visits.stages)}
-    said = []
+    returns = np.zeros(len(goal), dtype=np.bool_)
+    place = {name: k for k, name in enumerate(visits.stages)}
+    said, stayed = [], []
     for s, name in enumerate(visits.stages):
         here = visits.stage == s
         counts = pd.Series(visits.goal[here & (visits.goal != HERE)]).value_counts()
         least = max(FEW_MOVES, RARE * int(counts.sum()))
-        rare = [g for g in counts.index if counts[g] < least and g not in (WON, LOST)]
-        common = [g for g in counts.index if g not in rare and g != LOST]
-        if not common:  # the commonest of the rare, for a move is no loss
-            common, rare = rare[:1], rare[1:]
-        for g in rare:
-            near = min(common, key=lambda other: (abs(place.get(other, -1) - place[g]), -int(counts[other])))
-            goal[here & (visits.goal == g)] = near
-            said.append(f"'{name}' -> '{g}' ({counts[g]}) as '{near}'")
-    words = f"rare moves are counted as common ones near them: {'; '.join(said)}"
-    return replace(visits, goal=goal), (words,) if said else ()
+        for back in (False, True):
+            moves = [g for g in counts.index if g in place and (place[g] < s) == back]
+            rare = [g for g in moves if counts[g] < least]
+            common = [g for g in moves if g not in rare]
+            if back and not common:
+                returns |= here & np.isin(visits.goal, rare)
+                stayed += [f"'{name}' -> '{g}' ({counts[g]})" for g in rare]
+                continue
+            if not common:
+                common, rare = rare[:1], rare[1:]
+            for g in rare:
+                near = min(common, key=lambda other: (abs(place[other] - place[g]), -int(counts[other])))
+                goal[here & (visits.goal == g)] = near
+                said.append(f"'{name}' -> '{g}' ({counts[g]}) as '{near}'")
+    words = []
+    if said:
+        words.append(f"rare moves are counted as common ones near them: {'; '.join(said)}")
+    if stayed:
+        words.append(f"rare returns are counted as staying until the deal went on: {'; '.join(stayed)}")
+    return _staying(replace(visits, goal=goal), returns), tuple(words)
+
+
+def _staying(visits: Visits, returns: NDArray[np.bool_]) -> Visits:
+    """The visits; those that end in a return last until their deal is won or lost, or in a stage further ahead."""
+    left, goal, keep = visits.left.copy(), visits.goal.copy(), np.ones(len(returns), dtype=np.bool_)
+    order = np.lexsort((visits.entered, visits.deal))
+    deals = visits.deal[order]
+    for deal in np.unique(visits.deal[returns]):
+        rows = order[np.searchsorted(deals, deal) : np.searchsorted(deals, deal, side="right")].tolist()
+        for k, row in enumerate(rows):
+            if not (returns[row] and keep[row]):
+                continue
+            s, last = visits.stage[row], row
+            for later in rows[k + 1 :]:
+                if visits.stage[later] > s:
+                    left[row], goal[row] = visits.entered[later], visits.stages[visits.stage[later]]
+                    break
+                keep[later], last = False, later
+            else:
+                ended = goal[last] in (WON, LOST)
+                left[row], goal[row] = (left[last], goal[last]) if ended else (visits.end, HERE)
+    return only(replace(visits, left=left, goal=goal), keep)
