@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from simfunnel.fitting.arrivals import WEEKDAYS, fit_arrivals
+from simfunnel.fitting.figures import values_of
 from simfunnel.fitting.states import AHEAD
 
 
@@ -69,6 +71,7 @@ def test_a_pattern_of_the_week_is_found_whatever_day_comes_first() -> None:
     for first in range(7):
         day = (first + np.arange(7 * 30)) % 7
         found = fit_arrivals(rng.poisson(15 * pattern[day]).astype(float), first).weekday
+        found = values_of(found)
         assert list(found) == list(WEEKDAYS)
         assert np.mean(list(found.values())) == pytest.approx(1.0)
         error = pattern / np.sqrt(30 * 15 * pattern)
@@ -80,14 +83,36 @@ def test_where_weekdays_differ_by_chance_alone_factors_stay_near_one() -> None:
     for seed in range(40):
         arrivals = fit_arrivals(poisson(5, 7 * 20, 100 + seed), 0)
         none += not arrivals.weekday
-        assert all(abs(f - 1) < 0.15 for f in arrivals.weekday.values())
+        assert all(abs(f - 1) < 0.15 for f in values_of(arrivals.weekday).values())
     assert none >= 15
+
+
+def test_intervals_of_weekdays_hold_what_is_true() -> None:
+    pattern = np.array([1.3, 1.2, 1.2, 1.2, 1.1, 0.6, 0.4])
+    rng = np.random.default_rng(9)
+    held = []
+    for _ in range(60):
+        found = fit_arrivals(rng.poisson(np.tile(6 * pattern, 20)).astype(float), 0).weekday
+        held += [one.low <= f <= one.high for one, f in zip(found.values(), pattern, strict=True)]
+    assert 0.86 < np.mean(held) < 0.97  # 90%, more on quiet days: 420 intervals
+
+
+def test_intervals_of_months_hold_what_is_true() -> None:
+    pattern = np.array([0.8, 0.9, 1.2, 1.0, 1.1, 1.2, 0.8, 0.5, 1.1, 1.2, 1.3, 0.9])
+    days = pd.date_range("2021-01-01", periods=3 * 365)
+    rng = np.random.default_rng(10)
+    held = []
+    for _ in range(20):
+        counts = rng.poisson(8 * pattern[days.month - 1]).astype(float)
+        found = fit_arrivals(counts, days[0].day_of_week, first_day=days[0].date()).season
+        held += [one.low <= f <= one.high for one, f in zip(found.values(), pattern / pattern.mean(), strict=True)]
+    assert 0.84 < np.mean(held) < 0.97  # 240 intervals
 
 
 def test_closed_on_sundays() -> None:
     counts = poisson(10, 7 * 20, 9)
     counts[6::7] = 0
-    found = fit_arrivals(counts, 0).weekday
+    found = values_of(fit_arrivals(counts, 0).weekday)
     assert found["Sun"] < 0.03
     assert found["Mon"] > 1.0
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.fitting import level
-from simfunnel.fitting.figures import Estimate, Floats
+from simfunnel.fitting.figures import Estimate, Floats, shrunk_factor, values_of
 from simfunnel.fitting.pace import GAIN, Counts, DayEffect, Pace, among, at_year_end, special_days
 from simfunnel.fitting.states import AHEAD
 
@@ -35,11 +35,11 @@ class Arrivals:
     """
 
     rate: Estimate
-    weekday: dict[str, float]
+    weekday: dict[str, Estimate]
     weeks: tuple[int, ...]
     assumptions: tuple[str, ...] = field(default=())
     special: tuple[DayEffect, ...] = ()
-    season: dict[int, float] = field(default_factory=dict)
+    season: dict[int, Estimate] = field(default_factory=dict)
 
 
 def fit_arrivals(
@@ -68,7 +68,7 @@ def fit_arrivals(
     days = pd.date_range(first_day, periods=len(daily)) if first_day is not None else None
     ordinary = np.ones(len(daily), dtype=bool) if days is None else ~at_year_end(days) & ~among(days, holidays)
     weekday, words = _weekday_factors(daily, first_weekday, ordinary)
-    by_week = np.array([*weekday.values()] or [1.0] * 7)[(first_weekday + np.arange(len(daily))) % 7]
+    by_week = np.array([*values_of(weekday).values()] or [1.0] * 7)[(first_weekday + np.arange(len(daily))) % 7]
     special, season, factors = _dated(daily, by_week, days, holidays) if days is not None else ((), {}, by_week)
     words += (f"new deals follow the season: {len(season)} months have factors of their own",) if season else ()
     as_seen = daily[len(daily) - 7 * full :].reshape(full, 7).sum(axis=1)
@@ -129,7 +129,7 @@ def _little(weeks: int, count: int) -> str:
 
 def _weekday_factors(
     every: Floats, first_weekday: int, ordinary: np.ndarray
-) -> tuple[dict[str, float], tuple[str, ...]]:
+) -> tuple[dict[str, Estimate], tuple[str, ...]]:
     """Factors by weekday with mean 1, shrunk to 1 as far as chance explains their differences; {} if all of it.
 
     A weekday's factor is its mean count over the mean of all. Its variance by chance is the variance of one day's
@@ -150,8 +150,12 @@ def _weekday_factors(
     if real <= 0.0:
         return {}, ("new deals: weekdays differ by no more than chance",)
     shrunk = 1 + (factors - 1) * real / (real + chance)
-    shrunk /= shrunk.mean()
-    return {name: float(f) for name, f in zip(WEEKDAYS, shrunk, strict=True)}, ()
+    error = np.sqrt(chance * real / (real + chance))
+    total = np.bincount(day, daily, minlength=7)
+    return {
+        name: shrunk_factor(float(f / shrunk.mean()), float(e), "mean of that day, shrunk", int(n))
+        for name, f, e, n in zip(WEEKDAYS, shrunk, error, total, strict=True)
+    }, ()
 
 
 # --- dates ------------------------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ def _weekday_factors(
 
 def _dated(
     daily: Floats, by_week: Floats, days: pd.DatetimeIndex, holidays: frozenset[date]
-) -> tuple[tuple[DayEffect, ...], dict[int, float], Floats]:
+) -> tuple[tuple[DayEffect, ...], dict[int, Estimate], Floats]:
     """Factors of special days and of months, and the product of all factors on each day."""
     counts = Counts(daily, by_week * daily.sum() / by_week.sum()) if daily.sum() else Counts(daily, by_week)
     week = np.array([by_week[days.day_of_week == k].mean() if (days.day_of_week == k).any() else 1.0 for k in range(7)])
@@ -167,11 +171,11 @@ def _dated(
     factors = by_week * Pace({"won": special}, holidays).by_day("won", days)
     season = _season(daily, factors, days)
     if season:
-        factors = factors * np.array([season[int(m)] for m in days.month])
+        factors = factors * np.array([season[int(m)].value for m in days.month])
     return special, season, factors
 
 
-def _season(daily: Floats, factors: Floats, days: pd.DatetimeIndex) -> dict[int, float]:
+def _season(daily: Floats, factors: Floats, days: pd.DatetimeIndex) -> dict[int, Estimate]:
     """Factors of the months with mean 1, if those of other years forecast each year better; {} if not.
 
     A month is held against the level of the twelve months around it, so that growth is no season.
@@ -196,4 +200,10 @@ def _season(daily: Floats, factors: Floats, days: pd.DatetimeIndex) -> dict[int,
     for k in np.unique(years):
         f = of(years != k)[month - 1][years == k]
         gain += float((daily[years == k] * np.log(f) - due[years == k] * (f - 1)).sum()) / counts.burst
-    return {m + 1: float(f) for m, f in enumerate(of(np.ones(len(days), dtype=bool)))} if gain > GAIN else {}
+    if gain <= GAIN:
+        return {}
+    found = of(np.ones(len(days), dtype=bool))
+    seen = np.bincount(month, daily, 13)[1:]
+    error = found * np.sqrt(counts.times(found[month - 1]).burst / np.maximum(seen, 1.0))
+    how, each = "over the year around it, shrunk", zip(found, error, seen, strict=True)
+    return {m: shrunk_factor(float(f), float(e), how, int(n)) for m, (f, e, n) in enumerate(each, 1)}

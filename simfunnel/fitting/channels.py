@@ -21,7 +21,7 @@ import pandas as pd
 
 from simfunnel.crm.importing import History
 from simfunnel.fitting.arrivals import FEWEST_WEEKS, WEEKDAYS, Arrivals
-from simfunnel.fitting.figures import Z95, Estimate, Floats, factor_estimate
+from simfunnel.fitting.figures import Z95, Estimate, Floats, factor_estimate, shrunk_factor, values_of
 from simfunnel.fitting.states import AHEAD
 
 FEWEST = 30  # new deals that a channel must have had to be a source of its own
@@ -41,7 +41,7 @@ class Channel:
     """
 
     rate: Estimate
-    weekday: dict[str, float]
+    weekday: dict[str, Estimate]
     levels: dict[str, int]
 
 
@@ -201,8 +201,8 @@ def _sum_of(share: Floats, own: Floats) -> tuple[float, float]:
 
 
 def _weekdays(
-    daily: Floats, first_weekday: int, whole: dict[str, float], share: Floats
-) -> tuple[list[dict[str, float]], bool]:
+    daily: Floats, first_weekday: int, whole: dict[str, Estimate], share: Floats
+) -> tuple[list[dict[str, Estimate]], bool]:
     """Each channel's factors by weekday, and whether they are its own.
 
     They are where those of the first half of the history forecast the second half better than those of the whole.
@@ -211,16 +211,26 @@ def _weekdays(
     """
     day = (first_weekday + np.arange(len(daily))) % 7
     half = len(daily) // 2
-    f = _against_whole(daily[:half], day[:half])
+    f, _ = _against_whole(daily[:half], day[:half])
     seen, due = _by_weekday(daily[half:], day[half:])
     if len(daily) < 4 * 7 or float((seen * np.log(f) - due * (f - 1)).sum()) <= GAIN:
         return [whole] * daily.shape[1], False
-    base = np.array([*whole.values()] or [1.0] * 7)
-    mine = _against_whole(daily, day) * base
+    base = np.array([*values_of(whole).values()] or [1.0] * 7)
+    against, doubt = _against_whole(daily, day)
+    mine = against * base
     mine = mine / mine.mean(axis=1, keepdims=True)
     mine = mine * (base / np.maximum(share @ mine, 1e-9))
     mine = mine / mine.mean(axis=1, keepdims=True)
-    return [{name: float(x) for name, x in zip(WEEKDAYS, row, strict=True)} for row in mine], True
+    of_all = np.array([(one.high - one.value) / Z95 for one in whole.values()] or [0.0] * 7)
+    errors = np.sqrt((mine * doubt) ** 2 + (mine / np.maximum(base, 1e-9) * of_all) ** 2)
+    how, seen = "mean of that day, shrunk to that of all channels", _by_weekday(daily, day)[0]
+    return [
+        {
+            name: shrunk_factor(float(x), float(e), how, int(n))
+            for name, x, e, n in zip(WEEKDAYS, *of_channel, strict=True)
+        }
+        for of_channel in zip(mine, errors, seen, strict=True)
+    ], True
 
 
 def _by_weekday(daily: Floats, day: np.ndarray) -> tuple[Floats, Floats]:
@@ -230,12 +240,11 @@ def _by_weekday(daily: Floats, day: np.ndarray) -> tuple[Floats, Floats]:
     return seen, due
 
 
-def _against_whole(daily: Floats, day: np.ndarray) -> Floats:
-    """Factors on each channel's weekdays against the whole, shrunk to 1."""
+def _against_whole(daily: Floats, day: np.ndarray) -> tuple[Floats, Floats]:
+    """Factors on each channel's weekdays against the whole, shrunk to 1 (gamma), and their relative standard errors."""
     seen, due = _by_weekday(daily, day)
     real = max(float(((seen - due) ** 2 - due).sum() / max(float((due**2).sum()), 1e-9)), 1e-4)
-    factors: Floats = (seen + 1 / real) / (due + 1 / real)
-    return factors
+    return (seen + 1 / real) / (due + 1 / real), 1 / np.sqrt(seen + 1 / real)
 
 
 __all__ = ["FEWEST", "POOLED", "Channel", "Channels", "fit_channels", "unlike"]

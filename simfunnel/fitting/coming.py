@@ -24,7 +24,7 @@ from simfunnel.fitting import writing
 from simfunnel.fitting.arrivals import Arrivals
 from simfunnel.fitting.bringing import Bringing, dated
 from simfunnel.fitting.channels import POOLED, Channels, unlike
-from simfunnel.fitting.figures import Estimate, Row, as_row, sensible
+from simfunnel.fitting.figures import Estimate, Row, as_row, sensible, values_of
 from simfunnel.fitting.writing import NEW, OPEN, Effect, goal_name
 
 REFERRED, EARLIER = "referrals", "referrals of earlier deals"
@@ -88,9 +88,9 @@ class Coming:
         """
         written = writing.sources(self.arrivals, stage, opened)
         if self.channels is not None:
-            season = self.arrivals.season
+            season = values_of(self.arrivals.season)
             mine = {
-                self.names[name]: writing.source(one.rate, one.weekday, season, stage, opened)
+                self.names[name]: writing.source(one.rate, values_of(one.weekday), season, stage, opened)
                 for name, one in self.channels.sources.items()
             }
             written = {**mine, OPEN: written[OPEN]}
@@ -199,21 +199,12 @@ def _differ(some: dict[str, int], others: dict[str, int]) -> bool:
     return len(levels) > 1 and all(map(any, table)) and float(chi2_contingency(table).pvalue) < _CHANCE
 
 
-def _rate_rows(source: str, rate: Estimate, weekday: dict[str, float], season: dict[int, float]) -> Iterator[Row]:
+def _rate_rows(source: str, rate: Estimate, weekday: dict[str, Estimate], season: dict[int, Estimate]) -> Iterator[Row]:
     """The numbers of one source."""
     yield as_row(f"sources.{source}.rate", "per day", rate)
-    for day, factor in weekday.items():
-        yield (f"sources.{source}.weekday.{day}", factor, np.nan, np.nan, "factor", "mean of that day, shrunk", 0)
-    for month, factor in season.items():
-        yield (
-            f"sources.{source}.season.{month}",
-            factor,
-            np.nan,
-            np.nan,
-            "factor",
-            "over the year around it, shrunk",
-            0,
-        )
+    for part, factors in (("weekday", weekday), ("season", season)):
+        for which, factor in factors.items():
+            yield as_row(f"sources.{source}.{part}.{which}", "factor", factor)
 
 
 __all__ = ["EARLIER", "REFERRED", "Coming"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
+KeyT = TypeVar("KeyT")
 Z95 = 1.6448536269514722  # the standard normal's 95% quantile
 _GRID = np.linspace(0, 1, 21)
 _CANDIDATES = np.unique(np.concatenate([np.linspace(0, 1, 201), [0.001, 0.002, 0.998, 0.999]]).round(4))
@@ -54,6 +56,16 @@ def factor_estimate(log: float, error: float, how: str, n: int) -> Estimate:
     """A factor from its logarithm and the standard error of that."""
     low, value, high = (math.exp(log + z * error) for z in (-Z95, 0.0, Z95))
     return Estimate(value, low, high, how, n)
+
+
+def shrunk_factor(value: float, error: float, how: str, n: int) -> Estimate:
+    """A factor that may be 0, from the standard error of what is left of its doubt after shrinking."""
+    return Estimate(value, max(0.0, value - Z95 * error), value + Z95 * error, how, n)
+
+
+def values_of(found: Mapping[KeyT, Estimate]) -> dict[KeyT, float]:
+    """The numbers themselves."""
+    return {key: one.value for key, one in found.items()}
 
 
 def few_groups(groups: int) -> float:

@@ -19,7 +19,7 @@ from simfunnel.fitting.durations import Durations
 from simfunnel.fitting.effort import StageWork
 from simfunnel.fitting.exits import Exits
 from simfunnel.fitting.exposure import KINDS, Kind, kind_of
-from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sensible
+from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sensible, values_of
 from simfunnel.fitting.pace import HOLIDAY, WEEKDAY, YEAR_END, DayEffect, Pace, weekdays, window_in_words
 from simfunnel.fitting.phases import Phases
 from simfunnel.fitting.queues import TeamWork
@@ -60,7 +60,10 @@ def between(low: float, high: float, write: Callable[[float], Any]) -> str:
 
 def sources(arrivals: Arrivals, stage: str, opened: Calendar | None = None) -> dict[str, Any]:
     """New deals at their rate, and a place for the deals that are open at the start."""
-    return {NEW: source(arrivals.rate, arrivals.weekday, arrivals.season, stage, opened), OPEN: {"deals": []}}
+    return {
+        NEW: source(arrivals.rate, values_of(arrivals.weekday), values_of(arrivals.season), stage, opened),
+        OPEN: {"deals": []},
+    }
 
 
 def source(
