@@ -63,7 +63,7 @@ def test_number_time_and_stage_are_found_again(
     found, _ = fit_bringing(history)
     assert found is not None
     assert found.stage == ("won" if stage == "Won" else "lead")
-    for estimate, wanted in ((found.referrals.mean, mean), (found.timing.mean, 60)):
+    for estimate, wanted in ((found.referrals.mean, mean), (found.timing.mean, 60), (found.timing.cv, 0.8)):
         error = np.log(estimate.high / estimate.low) / (2 * 1.645)
         assert abs(np.log(estimate.value / wanted)) < 3.5 * error
         assert error < 0.15

@@ -103,6 +103,15 @@ def test_hours_lie_within_their_intervals_as_often_as_they_say(tmp_path: Path) -
     assert 5 < squares < 45
 
 
+def test_every_figure_has_an_interval_around_it(fitted: Fitted) -> None:
+    table = fitted.table
+    assert (table["low"] <= table["estimate"]).all()
+    assert (table["estimate"] <= table["high"]).all()
+    time = table[table["what"].str.endswith("selling_time")]
+    assert len(time) == 2
+    assert (time["high"] <= 1.0).all()
+
+
 def test_calendar_and_teams_are_found(fitted: Fitted) -> None:
     tree = fitted.tree
     assert tree["calendar"] == {"days": "Mon-Fri", "hours": "09:00-17:00"}

@@ -46,11 +46,11 @@ class Timing:
 
     kind: str
     mean: Estimate
-    cv: float
+    cv: Estimate
 
     def share(self, age: Floats) -> Floats:
         """The share that has come by an age in days."""
-        return _share(self.kind, np.asarray(age, dtype=float), self.mean.value, self.cv)
+        return _share(self.kind, np.asarray(age, dtype=float), self.mean.value, self.cv.value)
 
 
 @dataclass(frozen=True)
@@ -248,10 +248,10 @@ def _fitted(watch: _Watch) -> tuple[Timing, Referrals]:
     if not math.isinf(counted.shape):
         shape = counted.shape
         best = _best(watch, kind, shape, {}, best.at)
-    number, mean = (_profile(watch, kind, shape, best, k) for k in (0, 1))
+    number, mean, cv = (_profile(watch, kind, shape, best, k) for k in (0, 1, 2))
     n = len(watch.last)
     how = "likeliest, counting the time that each has had"
-    timing = Timing(kind, replace(mean, how=how, n=len(watch.age)), math.exp(best.at[2]))
+    timing = Timing(kind, *(replace(one, how=how, n=len(watch.age)) for one in (mean, cv)))
     return timing, replace(counted, mean=replace(number, how=how, n=n), shape=shape)
 
 

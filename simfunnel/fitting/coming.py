@@ -126,7 +126,7 @@ class Coming:
         if self.bringing is None:
             return stages
         name, timing = goal_name(self.bringing.stage), self.bringing.timing
-        after = {timing.kind: {"mean": writing.duration(timing.mean.value), "cv": sensible(timing.cv)}}
+        after = {timing.kind: {"mean": writing.duration(timing.mean.value), "cv": sensible(timing.cv.value)}}
         rule = {"number": self.bringing.referrals.written_with_doubt(), "after": after, "source": REFERRED}
         return {**stages, name: {**stages[name], "refers": rule}}
 
@@ -174,8 +174,7 @@ class Coming:
             how = "by moments; the smaller, the more some bring than others"
             yield (f"{at}.number (shape)", found.shape, np.nan, np.nan, "", how, found.mean.n)
         yield as_row(f"{at}.after (mean)", "days", self.bringing.timing.mean)
-        how = "likeliest"
-        yield (f"{at}.after (cv)", self.bringing.timing.cv, np.nan, np.nan, "", how, self.bringing.timing.mean.n)
+        yield as_row(f"{at}.after (cv)", "", self.bringing.timing.cv)
         if self._earlier:
             how = "what those who have left the stage still bring, in the first month"
             mean, rate = found.mean, self.bringing.coming[0][1]

@@ -70,7 +70,8 @@ def team_work(
     there = np.zeros(len(days))
     for member in team.people.values():
         there += [hours_within(member.open, d, d + 1.0) for d in days]
-    share = 1 - min(float(_by_day(tasks, load.hours, by & ~work, days).sum() / there.sum()), 0.9)
+    elsewhere = _by_day(tasks, load.hours, by & ~work, days)
+    share = 1 - min(float(elsewhere.sum() / there.sum()), 0.9)
     here = float(np.mean([m.here for m in team.active])) * _open_share(team, tasks.origin, days, holidays)
     used = there > 0
     free = there[used] * share
@@ -96,11 +97,31 @@ def team_work(
         calendar=team.calendar,
         members=tuple(team.active),
         owned=team.owned,
-        selling_time=Estimate(here * share * part, math.nan, math.nan, told, int(by.sum())),
+        selling_time=_selling_time(
+            here * share * part, there - elsewhere, _usual_hours(team, tasks.origin, days), days, told
+        ),
         utilisation=replace(busy, value=busy.value / part, low=busy.low / part, high=busy.high / part),
         wait=wait,
         played=foreseen,
     )
+
+
+def _usual_hours(team: Team, origin: date, days: Ints) -> Floats:
+    """The hours on each day that a team would have worked if nobody had been away, and no day closed."""
+    hours = np.zeros(len(days))
+    for member in team.people.values():
+        first, last = (math.floor(spans.take(k)) for spans, k in zip(member.open, (0, -1), strict=True))
+        spans = open_spans(member.calendar, origin, first, last + 1)
+        hours += [hours_within(spans, d, d + 1.0) for d in days]
+    return hours
+
+
+def _selling_time(value: float, worked: Floats, usual: Floats, days: Ints, how: str) -> Estimate:
+    """The share of selling time, with an interval from how the share of worked hours differs from week to week."""
+    open_ = usual > 0
+    weeks = weekly(worked[open_] / usual[open_], usual[open_], days[open_].astype(float), how)
+    low, high = (value * end / weeks.value if weeks.value > 0 else value for end in (weeks.low, weeks.high))
+    return Estimate(value, low, min(high, 1.0), how, int(open_.sum()))
 
 
 def _open_share(team: Team, origin: date, days: Ints, holidays: frozenset[date]) -> float:
