@@ -24,7 +24,8 @@ def as_of_dates(
     """The dates on which forecasts are made, each with at least one window whose whole end is in the data.
 
     They begin a third into the time in which closings are seen, or once 60 deals had closed, whichever is later; or on
-    `first`. Weeks are counted from there; months and quarters end on their last days.
+    `first`. Weeks are counted from there; months and quarters end on their last days. Where an export has snapshots,
+    each date is that of the last one by then.
 
     Raises InputError where `every` can't be read, or the history is too short for even one date.
     """
@@ -43,7 +44,8 @@ def as_of_dates(
         known = int((closed.dt.date <= first).sum())
         if known < _AT_LEAST:
             raise InputError(f"{export.name}: by {first} only {known} deals had closed; name a later date")
-    dates = tuple(d for d in _stepped(begin, export.last, every, fiscal_year_ends) if seen(d, export, fiscal_year_ends))
+    stepped = dict.fromkeys(export.known_by(d) for d in _stepped(begin, export.last, every, fiscal_year_ends))
+    dates = tuple(d for d in stepped if seen(d, export, fiscal_year_ends))
     if not dates:
         raise InputError(
             f"{export.name}: too short a history for a backtest: the first date would be {begin}, and the data end on "

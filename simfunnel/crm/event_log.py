@@ -35,6 +35,8 @@ _ENDS = {"complete", "suspend", "end", "ateabort", "piabort", "abort"}
 class EventLog:
     """A log of events, read as it is; see `Importer`."""
 
+    looks: tuple[date, ...] = ()
+
     def __init__(self, parts: Parts, said: Map, until: pd.Timestamp | None = None) -> None:
         self.parts, self.map, self.until = parts, said, until
         tables = parts["events"]

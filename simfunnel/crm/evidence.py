@@ -62,7 +62,8 @@ class Evidence:
 
     `deals` has canonical columns (see `history.Draft`); `others` names its further columns. `visits` and `tasks` name a
     deal by its label in the index of `deals`; they are empty where the export has none. `beyond` has the rows whose
-    dates must be slips; `complete` means that every deal is seen from its first moment on.
+    dates must be slips; `complete` means that every deal is seen from its first moment on; `watched_from` is the
+    first day whose closings are in the export, where it tells that.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -73,6 +74,7 @@ class Evidence:
     tasks: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     stages: tuple[str, ...] = ()
     complete: bool = False
+    watched_from: date | None = None
 
     def without(self, rows: pd.Series[Any]) -> Evidence:
         """The same without some deals, and what belongs to them."""

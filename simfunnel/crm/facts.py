@@ -9,19 +9,25 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.crm.maps import Map
-from simfunnel.crm.names import ALIASES, CHANGES, FIELDS, normal, outcome_named, truth
+from simfunnel.crm.names import ALIASES, CHANGES, FIELDS, SINCE, normal, outcome_named, truth
 from simfunnel.crm.roles import columns_of, entered_stage
+from simfunnel.crm.snapshots import Sights, sights_of
 from simfunnel.crm.sources import Table
 from simfunnel.crm.tables import day_comes_first, read_dates, read_numbers
 
-FACTS_COLUMNS = ("id", "at", "part", "now", "before", "told", "end")
-"""`before` is what it was, where `told`; `end` is 'won' or 'lost' where the row itself says that the deal is."""
+FACTS_COLUMNS = ("id", "at", "part", "now", "before", "told", "end", "seen", "gap")
+"""`before` is what it was, where `told`; `end` is 'won' or 'lost' where the row itself says that the deal is.
+
+What came about `at` some moment is known from `seen` on. Of what a snapshot was the first to show, `gap` has the days
+in which that moment was drawn: 0 where it is told, infinity where nothing bounds it; else it is NaN.
+"""
 
 _PARTS = ("stage", "value", "owner", "category")
 _SAVES = {
     "id": CHANGES["id"], "at": CHANGES["at"], "saved": CHANGES["saved"], "deleted": ALIASES["deleted"],
     "probability": ("probability",), **{part: ALIASES[part] for part in (*_PARTS, "is_won", "is_closed", "outcome")},
 }  # fmt: skip
+_SHOWN = {**_SAVES, "snapshot": CHANGES["snapshot"], **{part: ALIASES[part] for part in ("id", "created", "closed")}}
 _SURE = 0.9  # share of rows with a stage's name that must agree on what it means
 
 
@@ -49,14 +55,14 @@ def _long(ids: pd.Series[Any], at: pd.Series[Any], values: Mapping[str, pd.Serie
     """One row for each deal, moment and part."""
     rows = []
     for part, now in values.items():
-        fact = {**_NOTHING, "id": ids.str.strip(), "at": at, "part": part, "now": now.str.strip(), **more}
+        fact = {**_NOTHING, "id": ids.str.strip(), "at": at, "part": part, "now": now.str.strip(), "seen": at, **more}
         rows.append(pd.DataFrame({name: fact[name] for name in FACTS_COLUMNS}, index=ids.index))
     facts = pd.concat(rows, ignore_index=True)
     text = {name: facts[name].astype("str") for name in ("now", "before", "end")}
     return facts.assign(**text, told=facts["told"].astype(bool))[facts["id"].notna() & facts["at"].notna()]
 
 
-_NOTHING: dict[str, Any] = {"before": np.nan, "told": False, "end": np.nan}
+_NOTHING: dict[str, Any] = {"before": np.nan, "told": False, "end": np.nan, "gap": np.nan}
 
 
 def _saves(table: Table, said: Map, until: pd.Timestamp | None, words: list[str]) -> pd.DataFrame:
@@ -130,14 +136,48 @@ def _properties(table: Table, said: Map, until: pd.Timestamp | None, words: list
     return facts.assign(part=part[used].to_numpy()[facts.index])
 
 
+def sights(table: Table, said: Map, until: pd.Timestamp | None) -> tuple[Table, dict[str, str], Sights, list[str]]:
+    """The rows of snapshots that tell their deal and snapshot, their columns, how they read, and what was assumed."""
+    columns = columns_of(table.rows, _SHOWN, said)
+    at, assumed = moments_of(table.rows[columns["snapshot"]], said, until)
+    ids = table.rows[columns["id"]].str.strip()
+    known = at.notna() & ids.notna()
+    table, at, ids = table.among(known), at[known], ids[known]
+    created = _told(table.rows, columns, "created", said, until)
+    words = [f"snapshots: {table.name}, {at.nunique():,} of them, by '{columns['snapshot']}'", *assumed]
+    exact = normal(columns["snapshot"]) in SINCE
+    return table, columns, sights_of(ids, at, created, exact=exact), words
+
+
 def _snapshots(table: Table, said: Map, until: pd.Timestamp | None, words: list[str]) -> pd.DataFrame:
-    """A row for each deal in each snapshot: it was so at that time; a closing is as old as its own date says."""
-    columns = columns_of(table.rows, {**_SAVES, "id": ALIASES["id"], "closed": ALIASES["closed"],
-                                      "snapshot": CHANGES["snapshot"]}, said)  # fmt: skip
+    """A row for each deal in each snapshot: what changed since the last is as old as a date says, or drawn between."""
+    table, columns, found, more = sights(table, said, until)
     rows = table.rows
-    at, assumed = moments_of(rows[columns["snapshot"]], said, until)
-    words += [f"snapshots: {table.name}, {at.nunique():,} of them, by '{columns['snapshot']}'", *assumed]
-    words.append("a change between two snapshots is taken to have come with the second")
+    stage, ended = _stages_shown(rows, columns, said)
+    words += more
+    if not found.exact:
+        words.append("a change between two snapshots is taken to have come at a moment drawn between them")
+    closed = _told(rows, columns, "closed", said, until)
+    moment, gap = found.moments(ended, closed)
+    facts = []
+    for part, now in {"stage": stage, **{part: rows[columns[part]] for part in _PARTS[1:] if part in columns}}.items():
+        fresh = found.changed(now)
+        at = moment.where(fresh, found.seen)
+        facts.append(_long(found.ids, at, {part: now}, seen=found.seen, gap=gap.where(fresh)))
+    return pd.concat(facts, ignore_index=True)
+
+
+def _told(
+    rows: pd.DataFrame, columns: Mapping[str, str], part: str, said: Map, until: pd.Timestamp | None
+) -> pd.Series[Any]:
+    """The dates in the column of a part; NaT where there is none."""
+    if part in columns:
+        return moments_of(rows[columns[part]], said, until)[0]
+    return pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us]")
+
+
+def _stages_shown(rows: pd.DataFrame, columns: Mapping[str, str], said: Map) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """The stage that each row shows, and whether it is one that a deal ends in."""
     end = _row_says(rows, {part: c for part, c in columns.items() if part != "category"})
     if "outcome" in columns:
         named = rows[columns["outcome"]].map(outcome_named, na_action="ignore")
@@ -147,14 +187,7 @@ def _snapshots(table: Table, said: Map, until: pd.Timestamp | None, words: list[
     ended = said_end.notna() & (stage.map(outcome_named, na_action="ignore") == "open")
     ended |= pd.Series([said.ends.get(normal(s)) is not None for s in stage.fillna("")], index=rows.index)
     stage = stage.where(said_end.isna() | (stage.map(outcome_named, na_action="ignore") != "open"), said_end)
-    moment = at
-    if "closed" in columns:
-        closed, _ = moments_of(rows[columns["closed"]], said, until)
-        is_end = stage.map(outcome_named, na_action="ignore").isin(["won", "lost"]) | ended
-        moment = closed.where(is_end & (closed <= at), at)
-    rest = {part: rows[columns[part]] for part in _PARTS[1:] if part in columns}
-    facts = _long(rows[columns["id"]], moment, {"stage": stage})
-    return pd.concat([facts, _long(rows[columns["id"]], at, rest)], ignore_index=True) if rest else facts
+    return stage, ended | stage.map(outcome_named, na_action="ignore").isin(["won", "lost"])
 
 
 def _entries(table: Table, said: Map, until: pd.Timestamp | None, words: list[str]) -> pd.DataFrame:
@@ -212,4 +245,4 @@ def names_to_ends(said: Map, by_table: Mapping[str, str], deals: pd.DataFrame, f
     return {name: by_table.get(name) or learned.get(name) or outcome_named(name) for name in names}
 
 
-__all__ = ["facts_of", "moments_of", "names_to_ends", "no_facts", "order_by_chance"]
+__all__ = ["facts_of", "moments_of", "names_to_ends", "no_facts", "order_by_chance", "sights"]

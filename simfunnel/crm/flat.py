@@ -53,6 +53,8 @@ class Flat:
     column is missing, no date can be read, or nothing tells won from lost.
     """
 
+    looks: tuple[date, ...] = ()
+
     def __init__(self, parts: Parts, said: Map, until: pd.Timestamp | None = None) -> None:
         self.parts, self.map, self.until = parts, said, until
         self.troubles: tuple[Trouble, ...] = ()

@@ -13,7 +13,7 @@ import pandas as pd
 from simfunnel.crm.bringers import BROUGHT_BY, with_origin
 from simfunnel.crm.evidence import VISITS, Evidence, QualityReport, Trouble
 from simfunnel.crm.names import NEVER_ATTRIBUTES, normal, outcome_named
-from simfunnel.crm.quality import examine, first_watched
+from simfunnel.crm.quality import examine, first_day
 from simfunnel.crm.tables import read_dates, read_numbers
 from simfunnel.crm.visits import one_visit_each, stage_order, with_unseen
 from simfunnel.errors import Fault, InputError
@@ -39,7 +39,8 @@ class Draft:
     `tasks` name a deal by its label in the index of `deals`; `visits` is None for a flat export. `order` has the open
     stages' order where something says it. `complete`: each deal is seen from its first moment on, whenever it closed.
     `channel` is the one of `others` that says where deals came from; `deals` may have `brought_by`, the id of who did.
-    `amounts` are those that deals had and since when (see `amounts_of`), where a history tells them.
+    `amounts` are those that deals had and since when (see `amounts_of`), where a history tells them. `watched_from` is
+    the first day whose closings are in the export, where it tells that itself.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -54,6 +55,7 @@ class Draft:
     currency: str = ""
     channel: str = ""
     amounts: pd.DataFrame | None = field(default=None, repr=False)
+    watched_from: date | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         tasks=pd.DataFrame(columns=list(TASKS)) if draft.tasks is None else draft.tasks,
         stages=stages,
         complete=draft.complete,
+        watched_from=draft.watched_from,
     )
     mended, quality = examine(evidence)
     deals = mended.deals
@@ -171,7 +174,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         deals=deals[[*COLUMNS, *extra, *attributes]].reset_index(drop=True),
         attributes=attributes,
         as_of=day,
-        observed_from=deals["created"].min().date() if draft.complete else first_watched(deals, day),
+        observed_from=deals["created"].min().date() if draft.complete else first_day(replace(mended, deals=deals)),
         assumptions=tuple(dict.fromkeys((*said, *renamed, *words))),
         quality=QualityReport(troubles, quality.deals),
         name=name,

@@ -26,7 +26,12 @@ from simfunnel.errors import Fault, InputError, not_among
 
 
 class Importer(Protocol):
-    """One kind of export, read as it is."""
+    """One kind of export, read as it is.
+
+    `looks` are the days on which snapshots were taken, between which nothing is known; () for exports that always tell.
+    """
+
+    looks: tuple[date, ...]
 
     def __init__(self, parts: Parts, said: Map, until: pd.Timestamp | None = None) -> None:
         """Read the tables; `until` is the first moment that isn't known, and bounds what decides how they are read."""
@@ -64,6 +69,10 @@ class Export:
     whole: Importer = field(repr=False)
     name: str
     last: date
+
+    def known_by(self, day: date) -> date:
+        """The last day by then up to which the export tells all: that of the last snapshot, where it has them."""
+        return max((look for look in self.whole.looks if look <= day), default=day)
 
     def until(self, as_of: date | str | None = None) -> History:
         """The history as it was known at the end of a day; the export's last day unless said. Raises InputError."""

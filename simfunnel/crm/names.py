@@ -117,6 +117,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+SINCE = ("fivetranstart", "validfrom", "dbtvalidfrom")  # columns of snapshots that say from when on a row is true
+
 # What a member did for a deal.
 TASKS: dict[str, tuple[str, ...]] = {
     "id": ("whatid", "opportunityid", "dealid", "relatedtoid", "relatedto"),

@@ -240,13 +240,18 @@ def truncated(evidence: Evidence) -> Found:
     """Closings that begin only on some date, though there were deals before."""
     if evidence.complete:
         return None
-    day = first_watched(evidence.deals, evidence.as_of)
+    day = first_day(evidence)
     rows = evidence.deals["created"] < pd.Timestamp(day)
     if not rows.any():
         return None
     action = "such a deal counts from its age on that day on; new deals are counted from that day on"
     bias = f"deals that closed before {day} are missing from the file, so their number is not known"
     return among(evidence, rows, f"deals created before closings are seen ({day})", action, bias), evidence
+
+
+def first_day(evidence: Evidence) -> date:
+    """The first day whose closings are in the export: as it tells, else as its deals show."""
+    return evidence.watched_from or first_watched(evidence.deals, evidence.as_of)
 
 
 def first_watched(deals: pd.DataFrame, as_of: date) -> date:

@@ -17,16 +17,17 @@ import pandas as pd
 from simfunnel.crm.amounts import amounts_of
 from simfunnel.crm.currencies import in_one_currency
 from simfunnel.crm.evidence import Trouble
-from simfunnel.crm.facts import facts_of, moments_of, names_to_ends, no_facts, order_by_chance
+from simfunnel.crm.facts import facts_of, moments_of, names_to_ends, no_facts, order_by_chance, sights
 from simfunnel.crm.flat import Cut, Flat, date_only, last_day, refuse_nothing
 from simfunnel.crm.history import OPEN_STAGE, Draft
 from simfunnel.crm.lookups import people_names, stage_names
 from simfunnel.crm.maps import Map
-from simfunnel.crm.names import ALIASES, CHANGES, FORECAST_CATEGORIES, normal
+from simfunnel.crm.names import CHANGES, FORECAST_CATEGORIES, normal
 from simfunnel.crm.roles import HISTORIES, Parts, columns_of, entered_stage
+from simfunnel.crm.snapshots import between_snapshots, watched_from
 from simfunnel.crm.sources import Table
 from simfunnel.crm.tasks import known_tasks
-from simfunnel.crm.visits import passages
+from simfunnel.crm.visits import Passage, passages, stage_order
 from simfunnel.errors import Fault, InputError
 from simfunnel.formatting import counted
 
@@ -38,11 +39,14 @@ class StageHistory:
     """Deals and what they were when, read as it is; see `Importer`."""
 
     def __init__(self, parts: Parts, said: Map, until: pd.Timestamp | None = None) -> None:
-        self.parts, self.map, self.until = parts, said, until
+        self.parts, self.map, self.until = _as_one(parts), said, until
+        parts = self.parts
         self.said: list[str] = []
         self.gone: set[str] = set()  # deals that the last snapshot has no more
+        self.silent = 0  # days from the last snapshot to the as-of date
         found = [facts_of(role, t, said, until, self.said) for role in HISTORIES for t in parts.get(role, ())]
         self.facts = pd.concat([f for f in found if len(f)] or [no_facts()], ignore_index=True)
+        self.looks = self._days_of_snapshots()
         self.people = people_names(parts, said)
         self.stages = stage_names(parts, said)
         self.flat = Flat(self._with_deals(), said, until)
@@ -51,6 +55,12 @@ class StageHistory:
         self.facts.loc[is_stage, "before"] = self._called(self.facts.loc[is_stage, "before"])
         if not is_stage.any():
             self.said.append("no change of a stage was found in the history, so each deal counts as in one stage")
+
+    def _days_of_snapshots(self) -> tuple[date, ...]:
+        """The days on which snapshots were taken; () where there are none, or changes are told by other tables too."""
+        if [role for role in HISTORIES if self.parts.get(role)] != ["snapshots"] or self.facts["gap"].isna().all():
+            return ()
+        return tuple(sorted(set(self.facts["seen"].dt.date)))
 
     def _called(self, stages: pd.Series[Any]) -> pd.Series[Any]:
         return stages.map(lambda s: self.map.name_of(self.stages.labels.get(s, s)), na_action="ignore").astype("str")
@@ -76,21 +86,18 @@ class StageHistory:
         return {**self.parts, "deals": [Table(name, rows)]}
 
     def _last_rows(self, table: Table) -> Table:
-        """Each deal's last snapshot, with the day of its first as the day of creation where no column tells it."""
-        aliases = {**ALIASES, "snapshot": CHANGES["snapshot"]}
-        columns = columns_of(table.rows, aliases, self.map)
-        at, _ = moments_of(table.rows[columns["snapshot"]], self.map, self.until)
-        seen = at.groupby(table.rows[columns["id"]].str.strip()).max()
-        self.gone |= set(seen.index[seen < at.max()])
-        order = at.sort_values(kind="stable").index
+        """Each deal's last snapshot, with a day of creation drawn before its first where no column tells it."""
+        table, columns, found, _ = sights(table, self.map, self.until)
+        self.gone |= set(found.ids[found.seen.groupby(found.ids).transform("max") < found.seen.max()])
+        order = found.seen.sort_values(kind="stable").index
         rows = table.rows.loc[order].drop(columns=columns["snapshot"])
-        keys = rows[columns["id"]].str.strip()
-        if "created" not in columns:
-            rows[_CREATED] = (
-                at.groupby(table.rows[columns["id"]].str.strip()).transform("min")[order].map(str).astype("str")
+        told = columns.get(_CREATED, _CREATED)
+        rows[told] = found.born.reindex(order).map(str).astype("str")
+        if _CREATED not in columns:
+            self.said.append(
+                "a deal counts from a moment drawn between the last snapshot without it and the first with it"
             )
-            self.said.append("a deal counts from the first snapshot that shows it")
-        return Table(table.name, rows[~keys.duplicated(keep="last")].sort_index())
+        return Table(table.name, rows[~found.ids.reindex(order).duplicated(keep="last")].sort_index())
 
     # --- as it was ---
 
@@ -104,7 +111,7 @@ class StageHistory:
         deals = self.whole.deals
         moments = deals[["created", "closed"]].assign(said=self.flat.created.reindex(deals.index))
         day, beyond = last_day(moments, deals)
-        at = self.facts["at"].dropna()
+        at = self.facts["seen"].dropna()
         known = at[at < pd.Timestamp(day) + pd.Timedelta(days=366)] if len(beyond) else at
         return (max(day, known.max().date()) if len(known) else day), beyond
 
@@ -125,6 +132,7 @@ class StageHistory:
         refuse_nothing({role: parts.get(role, self.parts[role][:0])}, role, day)
         known = StageHistory(parts, self.map, pd.Timestamp(day) + pd.Timedelta(days=1))
         known.flat.troubles = troubles or known.flat.troubles
+        known.silent = (day - known.looks[-1]).days if known.looks else 0
         return known, words
 
     def cut(self, day: date) -> Cut:
@@ -141,7 +149,7 @@ class StageHistory:
                 parts[role] = [_known_rows(role, table, then, end) for table in self.parts.get(role, ())]
         parts["tasks"] = [known_tasks(table, self.map, end) for table in self.parts.get("tasks", ())]
         parts = {role: tables for role, tables in parts.items() if tables}
-        later = then.facts[then.facts["at"] >= end]
+        later = then.facts[then.facts["seen"] >= end]
         words = [f"as of {day}: {len(later):,} changes made later were left out"] if len(later) else []
         if not self.parts.get("deals"):
             return Cut(parts, words, ())
@@ -193,7 +201,7 @@ class StageHistory:
         stage = facts[facts["part"] == "stage"]
         deals, early = _born(deals, stage)
         ends = names_to_ends(self.map, self.stages.ends, self.flat.named_ends(), facts)
-        passed = passages(self._changes(deals, stage, ends), ends, deals["id"])
+        passed = self._passages(deals, stage, ends)
         deals = _with_outcomes(deals, passed.closings, passed.visits, stage["deal"].unique())
         whole_days = date_only(stage["at"]) if len(stage) else base.whole_days
         deals, visits = _to_days(deals, passed.visits, whole_days=whole_days)
@@ -208,7 +216,7 @@ class StageHistory:
             deals=deals,
             others=base.others,
             said=tuple(dict.fromkeys(s for s in said if s)),
-            troubles=(*troubles, *early, *passed.troubles),
+            troubles=(*troubles, *between_snapshots(facts, self.looks, self.silent), *early, *passed.troubles),
             visits=visits,
             tasks=base.tasks,
             order=tuple(map(self.map.name_of, self.map.order)) or base.order or order_by_chance(facts, ends),
@@ -216,6 +224,7 @@ class StageHistory:
             currency=base.currency,
             channel=base.channel,
             amounts=amounts_of(facts, deals),
+            watched_from=watched_from(stage, ends),
         )
 
     def _as_told(self, deals: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -240,6 +249,24 @@ class StageHistory:
             rest = deals.get("category", np.nan)
             changes["category"] = found.where(found.notna(), rest).astype("str")
         return deals.assign(**changes), said
+
+    def _passages(self, deals: pd.DataFrame, stage: pd.DataFrame, ends: dict[str, str]) -> Passage:
+        """The visits that the changes of stage tell.
+
+        Snapshots miss what came before they show a deal: it counts as in the first stage, as deals do that are seen in
+        no open stage; where new deals begin, they would else win less often than all do.
+        """
+        changes = self._changes(deals, stage, ends)
+        passed = passages(changes, ends, deals["id"])
+        order = stage_order(passed.visits, tuple(map(self.map.name_of, self.map.order)) or self.flat.stages.order)
+        first = stage[stage["gap"].notna()].drop_duplicates("deal")
+        born = deals["created"].reindex(first["deal"]).set_axis(first.index)
+        first = first[born < first["at"]]
+        if first.empty or not order:
+            return passed
+        earlier = pd.DataFrame({"deal": first["deal"], "time": born, "stage": order[0]}).dropna()
+        earlier["owner"] = deals["owner"].reindex(earlier["deal"]).to_numpy()
+        return passages(pd.concat([earlier, changes], ignore_index=True), ends, deals["id"])
 
     def _changes(self, deals: pd.DataFrame, stage: pd.DataFrame, ends: dict[str, str]) -> pd.DataFrame:
         """Changes of stage: what the history tells, what was before its first, and the stage of deals without one."""
@@ -267,6 +294,15 @@ class StageHistory:
         return pd.concat(every or [told], ignore_index=True)
 
 
+def _as_one(parts: Parts) -> Parts:
+    """The parts with the snapshots of several files in one table, so that each knows the one before."""
+    tables = parts.get("snapshots", ())
+    if len(tables) < 2:
+        return parts
+    rows = pd.concat([t.rows for t in tables], ignore_index=True)
+    return {**parts, "snapshots": [Table(", ".join(t.name for t in tables), rows)]}
+
+
 def _known_rows(role: str, table: Table, then: StageHistory, end: pd.Timestamp) -> Table:
     aliases = {"at": CHANGES["snapshot"]} if role == "snapshots" else {"at": CHANGES["at"], "saved": CHANGES["saved"]}
     columns = columns_of(table.rows, aliases, then.map)
@@ -282,7 +318,7 @@ def _rewound(rows: pd.DataFrame, then: StageHistory, later: pd.DataFrame, end: p
         if column not in rows.columns:
             continue
         first = changed.sort_values("at", kind="stable").drop_duplicates("id").set_index("id")
-        known = then.facts[(then.facts["part"] == part) & (then.facts["at"] < end)].sort_values("at", kind="stable")
+        known = then.facts[(then.facts["part"] == part) & (then.facts["seen"] < end)].sort_values("at", kind="stable")
         last = known.drop_duplicates("id", keep="last").set_index("id")["now"].reindex(first.index)
         was = first["before"].where(first["told"], last)
         mine = ids.isin(first.index) & (was.reindex(ids).notna().to_numpy() if part == "stage" else True)
@@ -299,6 +335,8 @@ def _born(deals: pd.DataFrame, stage: pd.DataFrame) -> tuple[pd.DataFrame, list[
     first = stage.groupby("deal")["at"].min().reindex(deals.index)
     early = first < deals["created"]
     created = deals["created"].where(~(early | (first.dt.normalize() == deals["created"])), first)
+    if date_only(first):  # on the day of creation: whether before can't be told
+        early &= first < deals["created"].dt.normalize()
     if not early.any():
         return deals.assign(created=created), []
     shown = tuple(str(i) for i in deals.loc[early, "id"].head(3))
