@@ -31,7 +31,7 @@ from simfunnel.crm.visits import one_visit_each
 from simfunnel.errors import InputError
 from simfunnel.fitting.fit import fit
 from simfunnel.replicate import records_of
-from simfunnel.scenario import load_text
+from simfunnel.scenario import from_tree, load_text
 from simfunnel.windows import THIS_QUARTER, windows_after
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,6 +208,26 @@ def test_too_few_closings_are_refused_in_words(deals, tmp_path):
         backtest(written(cut_sample(deals, date(2025, 1, 31)), tmp_path))
 
 
+@pytest.mark.parametrize("option", [{"country": "US"}, {"busy": 0.3}])
+def test_a_backtest_is_fitted_with_the_options_of_fit(deals, tmp_path, option):
+    owned = written(deals.assign(owner="Ann"), tmp_path)
+    asked = {"every": "quarter", "first": date(2025, 6, 1), "replications": 20}
+    mine = backtest(owned, **asked, fitter=lambda history: from_tree(fit(history, **option).tree))
+    found, plain = backtest(owned, **asked, **option), backtest(owned, **asked)
+    pd.testing.assert_frame_equal(found.cases, mine.cases)
+    assert not found.cases["crps"].equals(plain.cases["crps"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [({"country": "Atlantis"}, "^country: 'Atlantis' is no country code"), ({"busy": 1.2}, "^busy is a share")],
+)
+def test_options_that_fit_would_refuse_are_refused_before_any_date(export, tmp_path, option, said):
+    with pytest.raises(InputError, match=said):
+        backtest(export, replications=3, folder=tmp_path / "out", **option)
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_date_is_enough(export):
     found = backtest(export, every="quarter", first=date(2025, 6, 1), replications=10)
     assert len(found.dates) == 1
@@ -368,6 +388,10 @@ def test_what_was_asked_for_differently_is_not_resumed(export, tmp_path):
         backtest(export, **options, progress=stopped_after(1))
     with pytest.raises(InputError, match="'seed' is not that of the unfinished backtest \\(1 then, 9 now\\)"):
         backtest(export, **options, seed=9, resume=True)
+    with pytest.raises(InputError, match="'country' is not that of the unfinished backtest \\( then, US now\\)"):
+        backtest(export, **options, country="US", resume=True)
+    with pytest.raises(InputError, match=r"'busy' is not that of the unfinished backtest \(None then, 0.5 now\)"):
+        backtest(export, **options, busy=0.5, resume=True)
     part = next((tmp_path / "unfinished").glob("*.npz"))
     part.write_bytes(b"PK")
     with pytest.raises(InputError, match="is damaged"):
@@ -413,6 +437,13 @@ def test_the_command_prints_a_page_and_a_forecast_takes_its_calibration(export, 
     words = " ".join(said.split())
     assert "pooled from" in words
     assert ("times as wide" in words) == (factors != 1).any()
+
+
+def test_the_command_hands_on_the_options_of_fit(export, tmp_path):
+    asked = ["--every", "quarter", "--from", "2025-06-01", "-n", "3", "--workers", "1", "-o", str(tmp_path / "bt")]
+    assert main(["backtest", str(export), *asked, "--country", "DE-BY", "--busy", "70%"]) == 0
+    manifest = json.loads((tmp_path / "bt" / "manifest.json").read_text())
+    assert (manifest["country"], manifest["busy"]) == ("DE-BY", 0.7)
 
 
 def test_the_command_prints_one_json_object(export, tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simfunnel.backtesting.record import read_record, record_before
+from simfunnel.backtesting.record import country_of, read_record, record_before
 from simfunnel.baselines import BASELINES
 from simfunnel.cli import main
 from simfunnel.corrections import by_record
@@ -127,6 +127,41 @@ def test_a_record_is_made_from_past_dates_alone(sample, tmp_path):
     assert one == other
     assert {score.as_of for score in one.scored} < {DAY - timedelta(days=k) for k in range(200)}
     assert all(score.after <= DAY + timedelta(days=1) for score in one.scored)
+
+
+def test_past_dates_keep_the_holidays_of_the_file(sample, tmp_path, monkeypatch):
+    asked = []
+
+    def spy(*args, **options):
+        asked.append(options["country"])
+        return trusting(ALONE)
+
+    monkeypatch.setattr("simfunnel.backtesting.record.record_before", spy)
+    monkeypatch.chdir(tmp_path)
+    for name, country in (("plain", []), ("us", ["--country", "US"])):
+        assert main(["fit", str(sample), "-o", f"{name}.yaml", "--as-of", str(DAY), *country]) == 0
+        deals = ["--deals", str(sample), "--as-of", str(DAY)]
+        assert main(["forecast", f"{name}.yaml", *deals, "-n", "3", "--workers", "1", "-o", name]) == 0
+    assert asked == ["", "US"]
+
+
+def test_a_record_is_made_with_the_country_that_is_said(sample):
+    export = read_export(sample)
+    plain, kept = (record_before(export, DAY, dates=1, replications=20, country=c) for c in ("", "US"))
+    assert plain != kept
+
+
+@pytest.mark.parametrize(
+    ("calendar", "country"),
+    [
+        ("always", ""),
+        ({"holidays": ["2026-12-25"]}, ""),
+        ({"holidays": "2026-12-25"}, ""),
+        ({"holidays": "DE-BY"}, "DE-BY"),
+    ],
+)
+def test_the_country_is_that_of_the_calendar(history, calendar, country):
+    assert country_of(from_tree(fit(history).tree | {"calendar": calendar})) == country
 
 
 def test_the_command_pools_unless_told_not_to(sample, tmp_path, monkeypatch, capsys):

@@ -33,7 +33,7 @@ class Backtest:
 
     `cases` has a row a date, window, metric and method; `scores` sums them up by window, `by_weeks` by the weeks to a
     quarter's end; `deals` has a row an open deal, date and window, which `brier` and `reliability` sum up;
-    `calibration` says by how much the forecasts' spreads are off.
+    `calibration` says by how much the forecasts' spreads are off; `country` and `busy` are what was said to `fit`.
     """
 
     name: str
@@ -50,6 +50,8 @@ class Backtest:
     reliability: pd.DataFrame = field(repr=False)
     calibration: Calibration
     notes: tuple[str, ...]
+    country: str = ""
+    busy: float | None = None
 
     @property
     def valued(self) -> bool:
@@ -76,6 +78,8 @@ def backtest(
     workers: int = 1,
     currency: str = "USD",
     fiscal_year_ends: int = 12,
+    country: str = "",
+    busy: float | None = None,
     fitter: Fitter | None = None,
     folder: Path | None = None,
     resume: bool = False,
@@ -96,7 +100,9 @@ def backtest(
         workers: processes, each of which does one date at a time; the result is the same for any number.
         currency: of the values.
         fiscal_year_ends: the month in which the fiscal year ends, 1 to 12.
-        fitter: what makes a scenario from a history; `fit` unless given.
+        country: whose public holidays are kept, such as US or DE-BY, as in `fit`; none unless said.
+        busy: the share of their selling hours that the sellers are taken to be busy, as in `fit`.
+        fitter: what makes a scenario from a history; `fit` with the options above unless given.
         folder: where dates that are done are kept, so that an interrupted backtest can go on.
         resume: go on with those in `folder`.
         progress: told after each date how many are done, of how many.
@@ -113,6 +119,7 @@ def backtest(
         read = replace(read, last=last)
     whole = read.until(read.last)
     dates = as_of_dates(read, whole, every, first, fiscal_year_ends)
+    fitting = Fitting(currency, fiscal_year_ends, country, busy)
     kept = None
     if folder is not None:
         asked = {
@@ -122,12 +129,11 @@ def backtest(
             "dates": list(dates),
             "replications": replications,
             "seed": seed,
-            "currency": currency,
-            "fiscal_year_ends": fiscal_year_ends,
+            **vars(fitting),
         }
         kept = Kept(folder, asked)
         kept.resume() if resume else kept.begin()
-    plan = _Plan(read, fitter or Fitting(currency, fiscal_year_ends), replications, seed, fiscal_year_ends)
+    plan = _Plan(read, fitter or fitting, replications, seed, fiscal_year_ends)
     found: dict[date, Replay] = {}
     for day in dates if kept else ():
         done = kept.done(day) if kept else None
@@ -139,7 +145,7 @@ def backtest(
             kept.keep(one)
         if progress:
             progress(len(found), len(dates))
-    return _result(read, whole.deals, [found[day] for day in dates], plan, currency)
+    return _result(read, whole.deals, [found[day] for day in dates], plan, fitting)
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def _replays(plan: _Plan, dates: Sequence[date], workers: int) -> Iterator[Repla
         raise RunError("a worker was killed; is there enough memory? What is done is kept: --resume") from broken
 
 
-def _result(read: Export, whole: pd.DataFrame, replays: list[Replay], plan: _Plan, currency: str) -> Backtest:
+def _result(read: Export, whole: pd.DataFrame, replays: list[Replay], plan: _Plan, fitting: Fitting) -> Backtest:
     from simfunnel.backtesting import tables
 
     cases = tables.cases_of(replays, whole)
@@ -185,7 +191,7 @@ def _result(read: Export, whole: pd.DataFrame, replays: list[Replay], plan: _Pla
         last=read.last,
         replications=plan.replications,
         seed=plan.seed,
-        currency=currency,
+        currency=fitting.currency,
         cases=cases,
         scores=tables.scores_of(cases),
         by_weeks=tables.scores_by_weeks(cases),
@@ -194,6 +200,8 @@ def _result(read: Export, whole: pd.DataFrame, replays: list[Replay], plan: _Pla
         reliability=tables.reliability_of(deals),
         calibration=tables.calibration_of(cases),
         notes=_notes(replays, whole),
+        country=fitting.country,
+        busy=fitting.busy,
     )
 
 
@@ -255,6 +263,8 @@ def write_backtest(found: Backtest, folder: Path) -> Path:
             "seed": found.seed,
             "replications": found.replications,
             "currency": found.currency,
+            "country": found.country,
+            "busy": found.busy,
             "notes": [*found.calibration.sentences(), *found.notes],
         },
     )

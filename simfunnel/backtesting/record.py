@@ -14,6 +14,7 @@ from simfunnel.errors import InputError
 from simfunnel.pooling import Track
 from simfunnel.replicate import Progress
 from simfunnel.runs import read_table
+from simfunnel.scenario import Scenario
 
 STEP = "4 weeks"
 DATES = 6
@@ -28,6 +29,13 @@ def read_record(folder: Path | str) -> Track:
     return record_of(cases)
 
 
+def country_of(scenario: Scenario) -> str:
+    """The country whose holidays a scenario's calendar keeps; none where it keeps no country's."""
+    calendar = scenario.tree.get("calendar")
+    holidays = calendar.get("holidays") if isinstance(calendar, dict) else None
+    return holidays if isinstance(holidays, str) and not holidays[:1].isdigit() else ""
+
+
 def record_before(
     export: Export,
     as_of: date,
@@ -37,10 +45,13 @@ def record_before(
     seed: int = 1,
     workers: int = 1,
     fiscal_year_ends: int = 12,
+    country: str = "",
+    busy: float | None = None,
     progress: Progress | None = None,
 ) -> Track:
     """The record of forecasts from the last few dates, four weeks apart, before a day; nothing after it is looked at.
 
+    Each is fitted with this country and this `busy`, as in `fit`; to judge a model, give those that it was fitted with.
     Raises InputError where the history is too short for any.
     """
     known = replace(export, last=min(as_of, export.last))
@@ -53,6 +64,8 @@ def record_before(
         seed=seed,
         workers=workers,
         fiscal_year_ends=fiscal_year_ends,
+        country=country,
+        busy=busy,
         progress=progress,
     )
     return past.record

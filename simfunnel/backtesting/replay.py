@@ -32,17 +32,28 @@ Fitter = Callable[[History], Scenario]
 
 @dataclass(frozen=True)
 class Fitting:
-    """The usual way from a history to a scenario: `fit`, with the fiscal year that the windows have."""
+    """The usual way from a history to a scenario: `fit` with its options, and the fiscal year that the windows have.
+
+    Raises InputError where `busy` is no share, or the country is not known.
+    """
 
     currency: str = "USD"
     fiscal_year_ends: int = 12
+    country: str = ""
+    busy: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what `fit` would, before any date is begun."""
+        from simfunnel.fitting.fit import check_busy, holidays_of
+
+        check_busy(self.busy)
+        holidays_of(self.country, (2026,))
 
     def __call__(self, history: History) -> Scenario:
         """The scenario fitted to a history."""
         from simfunnel.fitting.fit import fit
 
-        tree = fit(history, currency=self.currency, fiscal_year_ends=self.fiscal_year_ends).tree
-        return from_tree(tree, Path())
+        return from_tree(fit(history, **vars(self)).tree, Path())
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from simfunnel.errors import InputError
 if TYPE_CHECKING:
     from simfunnel.crm import Export
     from simfunnel.pooling import Track
+    from simfunnel.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class ForecastOptions:
         seed: The seed; the same seed gives the same results.
         workers: How many processes; all cores unless said.
         past: From how many past dates, four weeks apart, to forecast first: totals are then pooled with simple
-            forecasts and widened by how these turned out. 0 for the simulation alone.
+            forecasts and widened by how these turned out. 0 for the simulation alone. Each is fitted anew, with the
+            country of the file's holidays; where the file was fitted with --busy, take a backtest with the same.
         calibrated: The folder of a backtest, whose record is taken instead.
         output: The folder for results; runs/NAME-forecast unless said, NAME being the file's.
         json_: Print one JSON object instead of tables.
@@ -117,7 +119,7 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
     export = read_export(*asked.deals, mapping=asked.map_) if asked.deals else None
     history = export.until(as_of) if export else None
     say_if_cold(engine_for(model))
-    record = _record(export, history.as_of if history else None, model.spec.fiscal_year_ends, asked)
+    record = _record(export, history.as_of if history else None, model, asked)
     with progress("forecasting") as tell:
         result = forecasting.forecast(
             model,
@@ -176,12 +178,12 @@ def _checked(asked: ForecastOptions) -> tuple[date | None, float | None, float]:
     return as_of, aim, wanted
 
 
-def _record(export: Export | None, as_of: date | None, fiscal_year_ends: int, asked: ForecastOptions) -> Track | None:
+def _record(export: Export | None, as_of: date | None, model: Scenario, asked: ForecastOptions) -> Track | None:
     """How past forecasts turned out: those of a backtest, or from a few past dates of this history.
 
     None where there is no history, where none is wanted, and, with a word, where the history is too short.
     """
-    from simfunnel.backtesting.record import read_record, record_before
+    from simfunnel.backtesting.record import country_of, read_record, record_before
     from simfunnel.screens import progress
 
     if asked.calibrated:
@@ -196,7 +198,8 @@ def _record(export: Export | None, as_of: date | None, fiscal_year_ends: int, as
                 dates=asked.past,
                 seed=asked.seed,
                 workers=all_cores(asked.workers),
-                fiscal_year_ends=fiscal_year_ends,
+                fiscal_year_ends=model.spec.fiscal_year_ends,
+                country=country_of(model),
                 progress=tell,
             )
     except InputError as short:

@@ -102,6 +102,8 @@ class BacktestOptions:
         from_: The first date; a third into the history, once 60 deals had closed, unless said.
         map_: A YAML file that names the columns.
         currency: The currency of the values.
+        busy: The share of the sellers' time that new deals are assumed to take, as in fit; give what you gave there.
+        country: Whose public holidays slow deals down, as in fit; give what you gave there.
         fiscal_year_ends: The month in which the fiscal year ends.
         replications: How many replications of each forecast.
         seed: The seed; the same seed gives the same results.
@@ -115,6 +117,8 @@ class BacktestOptions:
     from_: Annotated[str | None, Parameter(name="--from")] = None
     map_: Map = None
     currency: str = "USD"
+    busy: str | None = None
+    country: str = ""
     fiscal_year_ends: str = "December"
     replications: Replications = 300
     seed: int = 1
@@ -156,6 +160,8 @@ def backtest(exports: list[str], /, *, asked: Annotated[BacktestOptions, Flat] =
                 seed=asked.seed,
                 workers=all_cores(asked.workers),
                 currency=asked.currency,
+                busy=chance(asked.busy, "--busy") if asked.busy else None,
+                country=asked.country,
                 fiscal_year_ends=read(read_month, asked.fiscal_year_ends, "--fiscal-year-ends"),
                 folder=folder,
                 resume=asked.resume,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import month_name
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -131,10 +131,10 @@ def fit(
     """
     if history.deals.empty:
         raise InputError("no deals")
-    if busy is not None and not 0 < busy < 1:
-        raise InputError(f"busy is a share between 0 and 1, not {busy:g}")
+    check_busy(busy)
     _check_month(fiscal_year_ends, keep or {})
-    found = _find(history, busy, seed, _holidays(country, history), fiscal_year_ends)
+    years = range(history.deals["created"].min().year - 1, history.as_of.year + 3)
+    found = _find(history, busy, seed, holidays_of(country, years), fiscal_year_ends)
     tree = _tree(history, found, currency, country)
     table = pd.DataFrame(_rows(found), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
     said = (*found.words, *_assumptions(history, found, currency, country))
@@ -248,12 +248,18 @@ def _workers(
 # --- what follows from the rest ---------------------------------------------------------------------------------------
 
 
-def _holidays(country: str, history: History) -> frozenset[date]:
-    """The country's public holidays while the history lasted and some years on."""
+def check_busy(busy: float | None) -> None:
+    """Raise InputError where the share of sellers' time that new deals take is none."""
+    if busy is not None and not 0 < busy < 1:
+        raise InputError(f"busy is a share between 0 and 1, not {busy:g}")
+
+
+def holidays_of(country: str, years: Iterable[int]) -> frozenset[date]:
+    """The country's public holidays in these years; none without one. Raises InputError where it is not known."""
     if not country:
         return frozenset()
     try:
-        return public_holidays(country, tuple(range(history.deals["created"].min().year - 1, history.as_of.year + 3)))
+        return public_holidays(country, tuple(years))
     except ValueError as error:
         raise InputError(f"country: {error}") from error
 
