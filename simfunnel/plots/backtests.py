@@ -37,6 +37,7 @@ OURS, ALONE = "simfunnel", "simulation"
 COLOURS = {OURS: BLUE, ALONE: BLUE, "stage-weighted": ORANGE, "stage by week": GREEN, "run rate": PURPLE, "ETS": BROWN}
 WINDOW_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 _HEIGHT = 8.2
+_BARRED = (OURS, ALONE)  # methods whose points have bars
 
 
 @drawing()
@@ -185,16 +186,15 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
     handles: list[Any] = []
     for ax, window in zip(axes[0], windows, strict=False):
         rows = table[table["window"] == window]
-        sure = rows[rows["cases"] > 30]
-        most = min(1.0, 1.12 * float(sure[["said", "seen_high"]].to_numpy().max(initial=0.1)))
+        most = _reach(rows)
         handles = []
         for method in dict.fromkeys(rows["method"]):
             mine = rows[rows["method"] == method]
-            ours = method in (OURS, ALONE)
+            ours = method in _BARRED
             style = {"lw": 2.2, "marker": "o", "ms": 7} if ours else {"lw": 1.3, "marker": "s", "ms": 4, "alpha": 0.8}
-            handles += ax.plot(mine["said"], mine["seen"], color=COLOURS.get(method, GREY), label=method, **style)
+            handles += ax.plot(mine["said"], mine["seen"], color=COLOURS.get(method, GREY), label=method, **style, clip_on=False)
             if ours:
-                ax.vlines(mine["said"], mine["seen_low"], mine["seen_high"], color=BLUE, lw=1.2)
+                ax.vlines(mine["said"], mine["seen_low"], mine["seen_high"], color=BLUE, lw=1.2, clip_on=False)
                 _counts(ax, mine, most)
         handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=DASHES, label="as often as said")
         deals = int(rows.loc[rows["method"] == ALONE, "cases"].sum())
@@ -204,6 +204,12 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
         _unit_square(ax, most)
     legend(figure, handles)
     return figure
+
+
+def _reach(rows: pd.DataFrame) -> float:
+    """How far both axes reach: beyond every point and bar, never beyond 100%."""
+    bars = rows.loc[rows["method"].isin(_BARRED), "seen_high"]
+    return min(1.0, 1.06 * max(0.1, *rows["said"], *rows["seen"], *bars))
 
 
 def _counts(ax: Axes, rows: pd.DataFrame, most: float) -> None:
