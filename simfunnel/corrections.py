@@ -67,7 +67,13 @@ def by_record(
             words += [_pool_in_words(metric, weights, len(record.known(as_of, metric)))] if k == 0 else []
         ratios[metric] = _ratio(np.column_stack(columns), sums)
         words += [_spread_in_words(metric, factor)] if factor != 1 else []
-    return Correction(ratios, tuple(words))
+    return Correction(ratios, (*words, _AS_SIMULATED))
+
+
+_AS_SIMULATED = (
+    "so corrected are totals and their parts; groups, single deals' chances, runs and their pictures are as simulated, so "
+    "they need not add up to the totals, and what was written by hand in the file counts for the simulation's share alone"
+)
 
 
 def _ratio(wanted: Floats, sums: Floats) -> Floats:
@@ -76,10 +82,7 @@ def _ratio(wanted: Floats, sums: Floats) -> Floats:
 
 
 def _spread_in_words(metric: str, factor: float) -> str:
-    return (
-        f"{metric}: the spread of what is still to come is {factor:.2f} times as wide, as past forecasts needed it; "
-        "groups, runs, pictures of runs and single deals' chances are as simulated"
-    )
+    return f"{metric}: the spread of what is still to come is {factor:.2f} times as wide, as past forecasts needed it"
 
 
 def _pool_in_words(metric: str, weights: Mapping[str, float], known: int) -> str:

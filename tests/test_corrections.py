@@ -83,6 +83,7 @@ def test_months_add_up_to_the_corrected_quarters(history):
     plain = forecast(model, history, replications=20)
     found = forecast(model, history, replications=20, record=trusting("run rate"))
     assert any("pooled from run rate" in note for note in found.notes)
+    assert any("need not add up to the totals" in note for note in found.notes)
     coming = found.timeline[found.timeline["part"].isin(["open deals", "not yet created"])]
     sums = coming.groupby(["metric", "unit"])["mean"].sum().unstack("unit")
     for metric in ("wins", "bookings"):

@@ -243,8 +243,9 @@ class BridgeOptions:
 def bridge(before: Path, after: Path | None = None, /, *, asked: Annotated[BridgeOptions, Flat]) -> None:
     """Tell what changed a quarter's forecast from one date to another: won, lost, moved and new deals, rates, capacity.
 
-    Both forecasts are those of `forecast` with the same seed and replications. Between them lie forecasts that change
-    one thing each, in this order, on the same draws, so that the steps add up to the whole difference:
+    Both forecasts are those of `forecast --past 0` with the same seed and replications: of the simulation alone, not
+    pooled with what past dates teach. Between them lie forecasts that change one thing each, in this order, on the same
+    draws, so that the steps add up to the whole difference:
     won (deals won since: what they booked less what was expected of them); lost (deals lost since);
     time passed (deals that stand where they stood: days have gone in which they did not close);
     pulled in, pushed out (deals that moved to another stage, and now bring more, or less, to the quarter);

@@ -192,7 +192,9 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
             mine = rows[rows["method"] == method]
             ours = method in _BARRED
             style = {"lw": 2.2, "marker": "o", "ms": 7} if ours else {"lw": 1.3, "marker": "s", "ms": 4, "alpha": 0.8}
-            handles += ax.plot(mine["said"], mine["seen"], color=COLOURS.get(method, GREY), label=method, **style, clip_on=False)
+            handles += ax.plot(
+                mine["said"], mine["seen"], color=COLOURS.get(method, GREY), label=method, **style, clip_on=False
+            )
             if ours:
                 ax.vlines(mine["said"], mine["seen_low"], mine["seen_high"], color=BLUE, lw=1.2, clip_on=False)
                 _counts(ax, mine, most)
