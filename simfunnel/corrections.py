@@ -71,8 +71,8 @@ def by_record(
 
 
 _AS_SIMULATED = (
-    "so corrected are totals and their parts; groups, single deals' chances, runs and their pictures are as simulated, so "
-    "they need not add up to the totals, and what was written by hand in the file counts for the simulation's share alone"
+    "so corrected are totals and their parts; groups, single deals' chances, runs and their pictures are as simulated "
+    "and need not add up to the totals; what was written by hand in the file counts for the simulation's share alone"
 )
 
 

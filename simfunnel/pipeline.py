@@ -190,7 +190,7 @@ def least_factor(gap: Floats, booked: Floats, confidence: float) -> float | None
 
 
 def coverage_table(found: list[Coverage]) -> pd.DataFrame:
-    """One row a quarter, every figure of its coverage."""
+    """One row a quarter, every figure of its coverage; what is needed is told where it hangs on today's pipeline."""
     import pandas as pd
 
     rows = [
@@ -203,8 +203,8 @@ def coverage_table(found: list[Coverage]) -> pd.DataFrame:
             "coverage": c.ratio,
             "chance of the target": c.chance,
             "wanted chance": c.confidence,
-            "coverage needed": c.needed_ratio,
-            "pipeline needed": c.needed,
+            "coverage needed": c.needed_ratio if c.gap and c.hangs_on_pipeline else None,
+            "pipeline needed": c.needed if c.gap and c.hangs_on_pipeline else None,
             "expected of open deals": c.open,
             "expected of new deals": c.new,
             "reached with the wanted chance": c.sure,

@@ -12,6 +12,7 @@ from simfunnel.errors import InputError
 from simfunnel.fitting import fit
 from simfunnel.forecast_files import results_json, write_forecast_book
 from simfunnel.forecasting import forecast, from_today
+from simfunnel.pipeline import coverage_table
 from simfunnel.scenario import load_text
 from simfunnel.spreadsheets import Sheet, runs_book, write_book
 from simfunnel.windows import won_between
@@ -240,6 +241,9 @@ def test_a_quarter_that_hangs_on_new_deals_is_told_by_what_it_reaches(model):
     now, later = told.coverage
     assert now.hangs_on_pipeline
     assert not later.hangs_on_pipeline
+    table = coverage_table([now, later]).set_index("period")
+    for column in ("coverage needed", "pipeline needed"):
+        assert table[column].notna().tolist() == [True, False]
     assert "covers that" in now.words("USD")
     assert "covers" not in later.words("USD")
     assert "So new deals decide, and with a chance of 90% bookings come to " in later.words("USD")

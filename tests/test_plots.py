@@ -526,7 +526,7 @@ def test_dates_along_an_axis_are_far_enough_apart_to_be_read(days: int, first: s
 
 @pytest.mark.parametrize("high", [0.7, 1.0])
 def test_single_deals_chances_are_shown_with_every_point_and_bar(high: float) -> None:
-    rows = [("simulation", 0.1, 0.12, 0.18, 400), ("simulation", 0.4, 0.44, high, 9), ("run rate", 0.2, 0.65, 1.0, 50)]
+    rows = [("simulation", 0.1, 0.12, 0.18, 400), ("simulation", 0.4, 0.44, high, 9), ("run rate", 0.2, 0.25, 0.3, 50)]
     table = pd.DataFrame(rows, columns=["method", "said", "seen", "seen_high", "cases"])
     figure = backtests.reliability(table.assign(seen_low=0.05, window="this quarter"))
     for low, top in (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()):

@@ -211,7 +211,7 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
 def _reach(rows: pd.DataFrame) -> float:
     """How far both axes reach: beyond every point and bar, never beyond 100%."""
     bars = rows.loc[rows["method"].isin(_BARRED), "seen_high"]
-    return min(1.0, 1.06 * max(0.1, *rows["said"], *rows["seen"], *bars))
+    return min(1.0, 1.06 * float(max(0.1, *rows["said"], *rows["seen"], *bars)))
 
 
 def _counts(ax: Axes, rows: pd.DataFrame, most: float) -> None:
