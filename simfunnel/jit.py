@@ -1,4 +1,4 @@
-"""How functions are compiled: by numba, kept on disk, and in half the time that numba alone would take.
+"""How functions are compiled: by numba, kept on disk, and in two thirds of the time that numba alone takes.
 
 The machine code is what numba makes of the same functions, but for indices that never count from the end. What is left
 out is work of which no function of ours has a use: counting of references, ways in from Python and from C, and asking

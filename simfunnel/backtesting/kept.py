@@ -47,10 +47,12 @@ class Kept:
         except (OSError, ValueError):
             raise InputError(f"{self.folder.parent} holds no unfinished backtest") from None
         for key, now in self.asked.items():
-            if then.get(key) != now:
+            was = then.get(key)
+            if was != now:
+                said = f"{'none' if was in (None, '') else was} then, {'none' if now in (None, '') else now} now"
                 raise InputError(
-                    f"{self.folder.parent} can't be resumed: '{key}' is not that of the unfinished backtest "
-                    f"({then.get(key)} then, {now} now); run again without --resume"
+                    f"{self.folder.parent} can't be resumed: '{key}' is not that of the unfinished backtest ({said}); "
+                    "run again without --resume"
                 )
 
     def done(self, day: date) -> Replay | None:
