@@ -388,9 +388,9 @@ def test_what_was_asked_for_differently_is_not_resumed(export, tmp_path):
         backtest(export, **options, progress=stopped_after(1))
     with pytest.raises(InputError, match="'seed' is not that of the unfinished backtest \\(1 then, 9 now\\)"):
         backtest(export, **options, seed=9, resume=True)
-    with pytest.raises(InputError, match="'country' is not that of the unfinished backtest \\( then, US now\\)"):
+    with pytest.raises(InputError, match="'country' is not that of the unfinished backtest \\(none then, US now\\)"):
         backtest(export, **options, country="US", resume=True)
-    with pytest.raises(InputError, match=r"'busy' is not that of the unfinished backtest \(None then, 0.5 now\)"):
+    with pytest.raises(InputError, match=r"'busy' is not that of the unfinished backtest \(none then, 0.5 now\)"):
         backtest(export, **options, busy=0.5, resume=True)
     part = next((tmp_path / "unfinished").glob("*.npz"))
     part.write_bytes(b"PK")
