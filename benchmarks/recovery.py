@@ -27,18 +27,18 @@ from joblib import Parallel, delayed
 import simfunnel as sf
 from simfunnel.backtesting.replay import Fitting, replay
 from simfunnel.backtesting.tables import cases_of
-from simfunnel.baselines import BASELINES
 from simfunnel.crm.exporting import as_export, as_stage_history, known_at
 from simfunnel.crm.importing import read_export
 from simfunnel.fitting.fit import Fitted, fit
+from simfunnel.forecasting.baselines import BASELINES
+from simfunnel.forecasting.pooling import ALONE
+from simfunnel.forecasting.scores import wilson
+from simfunnel.forecasting.windows import NEXT_4, NEXT_13, windows_after
 from simfunnel.plan import compile_plan
-from simfunnel.pooling import ALONE
 from simfunnel.replicate import records_of
 from simfunnel.runs import version
 from simfunnel.scenario import Scenario, load
-from simfunnel.scores import wilson
 from simfunnel.units import middle
-from simfunnel.windows import NEXT_4, NEXT_13, windows_after
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RECOVERY.md"

@@ -19,7 +19,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from simfunnel import segments as segments
     from simfunnel.backtesting.backtest import backtest as backtest
-    from simfunnel.bridging import bridge as bridge
     from simfunnel.comparison import compare as compare
     from simfunnel.crm.importing import read_crm as read_crm
     from simfunnel.errors import InputError as InputError
@@ -27,8 +26,9 @@ if TYPE_CHECKING:
     from simfunnel.errors import SimfunnelError as SimfunnelError
     from simfunnel.experiments import run_experiment as run_experiment
     from simfunnel.fitting.fit import fit as fit
-    from simfunnel.forecasting import forecast as forecast
-    from simfunnel.forecasting import from_today as from_today
+    from simfunnel.forecasting.bridging import bridge as bridge
+    from simfunnel.forecasting.forecast import forecast as forecast
+    from simfunnel.forecasting.forecast import from_today as from_today
     from simfunnel.replicate import records_of as records_of
     from simfunnel.replicate import run as run
     from simfunnel.scenario import Scenario as Scenario
@@ -42,11 +42,11 @@ _HOME = {
     "Scenario": "scenario",
     "SimfunnelError": "errors",
     "backtest": "backtesting.backtest",
-    "bridge": "bridging",
+    "bridge": "forecasting.bridging",
     "compare": "comparison",
     "fit": "fitting.fit",
-    "forecast": "forecasting",
-    "from_today": "forecasting",
+    "forecast": "forecasting.forecast",
+    "from_today": "forecasting.forecast",
     "from_tree": "scenario",
     "load": "scenario",
     "load_text": "scenario",

@@ -12,7 +12,7 @@ import pytest
 from simfunnel.crm import History, read_crm
 from simfunnel.fitting import fit
 from simfunnel.fitting.asked import FEWEST, as_asked, final_and_asked, fit_share
-from simfunnel.forecasting import forecast
+from simfunnel.forecasting.forecast import forecast
 from simfunnel.scenario import from_tree
 from tests import exports
 

@@ -30,9 +30,9 @@ from simfunnel.crm.importing import read_export
 from simfunnel.crm.visits import one_visit_each
 from simfunnel.errors import InputError
 from simfunnel.fitting.fit import fit
+from simfunnel.forecasting.windows import THIS_QUARTER, windows_after
 from simfunnel.replicate import records_of
 from simfunnel.scenario import from_tree, load_text
-from simfunnel.windows import THIS_QUARTER, windows_after
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = """

@@ -8,12 +8,12 @@ from datetime import date
 import numpy as np
 import pytest
 
-from simfunnel import scores
-from simfunnel.baselines import BASELINES, Past
-from simfunnel.baselines.past import bursts, counts, life_table
-from simfunnel.baselines.pipeline import stage_by_week, stage_weighted
-from simfunnel.baselines.totals import run_rate, smoothing
-from simfunnel.windows import NEXT_4, NEXT_13, windows_after
+from simfunnel.forecasting import scores
+from simfunnel.forecasting.baselines import BASELINES, Past
+from simfunnel.forecasting.baselines.past import bursts, counts, life_table
+from simfunnel.forecasting.baselines.pipeline import stage_by_week, stage_weighted
+from simfunnel.forecasting.baselines.totals import run_rate, smoothing
+from simfunnel.forecasting.windows import NEXT_4, NEXT_13, windows_after
 
 DAY = date(2026, 9, 30)
 WINDOWS = windows_after(DAY)

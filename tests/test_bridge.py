@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simfunnel.bridge_files import results_json, write_bridge
-from simfunnel.bridging import STEPS, bridge, rounded_steps
 from simfunnel.crm import History
 from simfunnel.errors import InputError
-from simfunnel.forecasting import forecast
+from simfunnel.forecasting.bridge_files import results_json, write_bridge
+from simfunnel.forecasting.bridging import STEPS, bridge, rounded_steps
+from simfunnel.forecasting.forecast import forecast
 from simfunnel.scenario import load_text
 
 # With 200 sellers nobody waits for one, so that a deal changes nothing for the others.

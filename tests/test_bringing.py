@@ -14,7 +14,7 @@ from simfunnel.crm.quality import Trouble
 from simfunnel.fitting import fit
 from simfunnel.fitting.bringing import fit_bringing
 from simfunnel.fitting.coming import EARLIER, REFERRED
-from simfunnel.forecasting import from_today
+from simfunnel.forecasting.forecast import from_today
 from simfunnel.replicate import records_of, run
 from simfunnel.scenario import Scenario, from_tree, load_text
 from tests import exports

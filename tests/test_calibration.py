@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simfunnel.calibration import Calibration, Spread, calibrate, stretch_needed, widened
+from simfunnel.forecasting.calibration import Calibration, Spread, calibrate, stretch_needed, widened
 
 
 def outcomes(factor, dates=60, each=3, seed=1):

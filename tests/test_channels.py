@@ -13,7 +13,7 @@ from simfunnel.crm import History, read_crm
 from simfunnel.crm.exporting import as_export
 from simfunnel.fitting import Fitted, fit
 from simfunnel.fitting.channels import FEWEST, POOLED
-from simfunnel.forecasting import forecast, from_today
+from simfunnel.forecasting.forecast import forecast, from_today
 from simfunnel.replicate import records_of
 from simfunnel.scenario import from_tree, load_text
 from simfunnel.units import Uncertain, read_factor, read_rate

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from simfunnel.backtesting.record import country_of, read_record, record_before
-from simfunnel.baselines import BASELINES
 from simfunnel.cli import main
-from simfunnel.corrections import by_record
 from simfunnel.crm import read_export
 from simfunnel.errors import InputError
 from simfunnel.fitting.fit import fit
-from simfunnel.forecasting import forecast
+from simfunnel.forecasting.baselines import BASELINES
+from simfunnel.forecasting.corrections import by_record
+from simfunnel.forecasting.forecast import forecast
+from simfunnel.forecasting.pooling import ALONE, Scored, Track
 from simfunnel.periods import periods
-from simfunnel.pooling import ALONE, Scored, Track
 from simfunnel.runs import write_tables_and_pictures
 from simfunnel.scenario import from_tree
 from simfunnel.starter import write_starter

@@ -23,7 +23,7 @@ from simfunnel.fitting.hours import fit_hours
 from simfunnel.fitting.queues import explaining, played_again
 from simfunnel.fitting.visits import visits_of
 from simfunnel.fitting.waits import drawn_delays
-from simfunnel.forecasting import from_today
+from simfunnel.forecasting.forecast import from_today
 from simfunnel.replicate import records_of
 from simfunnel.scenario import from_tree, load_text
 from simfunnel.units import middle

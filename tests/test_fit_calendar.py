@@ -25,7 +25,7 @@ from simfunnel.fitting.exposure import KINDS, Exposure, exposure
 from simfunnel.fitting.pace import YEAR_END, Counts, Pace, fit_pace, in_window, quarter_window, weekdays
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.fitting.writing import luck_effects
-from simfunnel.forecasting import forecast
+from simfunnel.forecasting.forecast import forecast
 from simfunnel.replicate import run
 from simfunnel.scenario import from_tree, load_text
 from tests.histories import STAGES, World, flat, staged

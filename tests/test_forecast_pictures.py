@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from simfunnel import plots
-from simfunnel.bridging import STEPS, rounded_steps
+from simfunnel.forecasting.bridging import STEPS, rounded_steps
 from simfunnel.plots.forecasts import _axis, _whole
 from tests.test_plots import assert_readable
 

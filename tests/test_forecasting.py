@@ -10,12 +10,12 @@ from simfunnel.comparison import compare
 from simfunnel.crm import read_crm
 from simfunnel.errors import InputError
 from simfunnel.fitting import fit
-from simfunnel.forecast_files import results_json, write_forecast_book
-from simfunnel.forecasting import forecast, from_today
-from simfunnel.pipeline import coverage_table
+from simfunnel.forecasting.files import results_json, write_forecast_book
+from simfunnel.forecasting.forecast import forecast, from_today
+from simfunnel.forecasting.pipeline import coverage_table
+from simfunnel.forecasting.windows import won_between
 from simfunnel.scenario import load_text
 from simfunnel.spreadsheets import Sheet, runs_book, write_book
-from simfunnel.windows import won_between
 
 MODEL = """
 name: Model

@@ -49,24 +49,10 @@ LAYERS = (
     # from data to a scenario
     "crm",
     "fitting",
-    # whether forecasts are right as often as they say
-    "scores",
-    "calibration",
-    "pooling",
     # what is asked of many runs
     "comparison",
     "experiments",
-    "windows",
-    "baselines",
-    "corrections",
-    "contributions",
-    "parts",
-    "pipeline",
     "forecasting",
-    "forecast_files",
-    "deal_changes",
-    "bridging",
-    "bridge_files",
     "segments",
     "backtesting",
     # what is known beforehand, and whether an engine says so

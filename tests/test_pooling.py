@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from simfunnel.pooling import ALONE, Scored, Track, pooled
+from simfunnel.forecasting.pooling import ALONE, Scored, Track, pooled
 
 DAY = date(2026, 6, 30)
 METHODS = (ALONE, "run rate", "ETS")

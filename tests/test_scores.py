@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simfunnel import scores
+from simfunnel.forecasting import scores
 
 
 def crps_of_a_normal(mean: float, sd: float, came: float) -> float:

@@ -5,9 +5,17 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from simfunnel.forecasting import forecast, from_today
+from simfunnel.forecasting.forecast import forecast, from_today
+from simfunnel.forecasting.windows import (
+    NEXT_4,
+    NEXT_13,
+    NEXT_QUARTER,
+    THIS_QUARTER,
+    foreseen,
+    windows_after,
+    won_between,
+)
 from simfunnel.scenario import load_text
-from simfunnel.windows import NEXT_4, NEXT_13, NEXT_QUARTER, THIS_QUARTER, foreseen, windows_after, won_between
 
 MODEL = """
 name: Model

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from simfunnel.backtesting import backtest as backtesting
-from simfunnel.bridging import bridge
 from simfunnel.cli import main
 from simfunnel.crm import read_crm
 from simfunnel.errors import InputError
 from simfunnel.fitting import fit
-from simfunnel.forecast_files import pictures, results_json, write_forecast
-from simfunnel.forecasting import Forecast, forecast
+from simfunnel.forecasting.bridging import bridge
+from simfunnel.forecasting.files import pictures, results_json, write_forecast
+from simfunnel.forecasting.forecast import Forecast, forecast
+from simfunnel.forecasting.windows import NO_VALUES, says_values
 from simfunnel.kpis import METRICS
 from simfunnel.scenario import from_tree
-from simfunnel.windows import NO_VALUES, says_values
 
 MONEY = {name for name, metric in METRICS.items() if metric.unit == "money"}
 

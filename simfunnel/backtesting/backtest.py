@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from simfunnel.backtesting.dates import as_of_dates, seen
 from simfunnel.backtesting.kept import Kept, digest_of
 from simfunnel.backtesting.replay import METHODS, OURS, Fitter, Fitting, Replay, replay
-from simfunnel.calibration import Calibration
 from simfunnel.crm.importing import Export, read_export
 from simfunnel.errors import InputError, RunError
-from simfunnel.pooling import Track
+from simfunnel.forecasting.calibration import Calibration
+from simfunnel.forecasting.pooling import Track
+from simfunnel.forecasting.windows import NO_VALUES, has_values
 from simfunnel.replicate import Progress, warm_up
 from simfunnel.runs import check_folder, plain, version, write_tables_and_pictures
-from simfunnel.windows import NO_VALUES, has_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class Backtest:
 
     @property
     def record(self) -> Track:
-        """How each method did, for forecasts to come (see `simfunnel.pooling`)."""
+        """How each method did, for forecasts to come (see `simfunnel.forecasting.pooling`)."""
         from simfunnel.backtesting.tables import record_of
 
         return record_of(self.cases)

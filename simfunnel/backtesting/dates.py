@@ -10,7 +10,7 @@ import numpy as np
 from simfunnel.calendars import quarter_of
 from simfunnel.crm.importing import Export, History
 from simfunnel.errors import InputError
-from simfunnel.windows import Window, windows_after
+from simfunnel.forecasting.windows import Window, windows_after
 
 FEWEST_CLOSINGS = 60
 """Won and lost deals that must be known before the first date, unless it is named."""

@@ -22,8 +22,8 @@ import numpy as np
 from simfunnel.backtesting.replay import Replay
 from simfunnel.errors import InputError
 from simfunnel.files import write_file, write_text
+from simfunnel.forecasting.windows import Window
 from simfunnel.runs import UNFINISHED, libraries, plain, to_json, version
-from simfunnel.windows import Window
 
 REQUEST = "request.json"
 

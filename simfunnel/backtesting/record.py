@@ -11,7 +11,7 @@ from simfunnel.backtesting.dates import as_of_dates
 from simfunnel.backtesting.tables import record_of
 from simfunnel.crm.importing import Export
 from simfunnel.errors import InputError
-from simfunnel.pooling import Track
+from simfunnel.forecasting.pooling import Track
 from simfunnel.replicate import Progress
 from simfunnel.runs import read_table
 from simfunnel.scenario import Scenario

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from simfunnel.baselines import BASELINES, past_of
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, RunError
-from simfunnel.forecasting import from_today
+from simfunnel.forecasting.baselines import BASELINES, past_of
+from simfunnel.forecasting.forecast import from_today
+from simfunnel.forecasting.pooling import ALONE
+from simfunnel.forecasting.windows import METRICS, Foreseen, Window, foreseen, won_between
 from simfunnel.numerics import Floats
-from simfunnel.pooling import ALONE
 from simfunnel.randomness import purpose
 from simfunnel.scenario import Scenario, from_tree
-from simfunnel.windows import METRICS, Foreseen, Window, foreseen, won_between
 
 OURS = "simfunnel"
 METHODS = (OURS, ALONE, *BASELINES)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simfunnel import scores
 from simfunnel.backtesting.replay import METHODS, OURS, Replay
-from simfunnel.baselines import BASELINES
-from simfunnel.calibration import Calibration, calibrate, stretch_needed, widened
-from simfunnel.numerics import Floats
-from simfunnel.pooling import Scored, Track, pooled
-from simfunnel.windows import (
+from simfunnel.forecasting import scores
+from simfunnel.forecasting.baselines import BASELINES
+from simfunnel.forecasting.calibration import Calibration, calibrate, stretch_needed, widened
+from simfunnel.forecasting.pooling import Scored, Track, pooled
+from simfunnel.forecasting.windows import (
     METRICS,
     NEXT_4,
     NEXT_QUARTER,
@@ -26,6 +25,7 @@ from simfunnel.windows import (
     is_told,
     won_between,
 )
+from simfunnel.numerics import Floats
 
 LEVELS = (0.5, 0.8, 0.9)
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)

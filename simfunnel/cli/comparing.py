@@ -74,7 +74,7 @@ def compare(baseline: Path, alternatives: list[Path], /, *, asked: Annotated[Com
     """
     from simfunnel import comparison, runs
     from simfunnel.crm import read_crm
-    from simfunnel.forecasting import from_today
+    from simfunnel.forecasting.forecast import from_today
     from simfunnel.screens import progress
 
     base, *others = all_loaded([baseline, *alternatives])

@@ -34,7 +34,7 @@ from simfunnel.errors import InputError
 
 if TYPE_CHECKING:
     from simfunnel.crm import Export
-    from simfunnel.pooling import Track
+    from simfunnel.forecasting.pooling import Track
     from simfunnel.scenario import Scenario
 
 
@@ -101,16 +101,19 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
         scenario: The scenario file, as `fit` writes it.
         asked: The options.
     """
-    from simfunnel import forecast_files, forecasting, runs, spreadsheets
+    from simfunnel import runs, spreadsheets
     from simfunnel.crm import read_export
     from simfunnel.forecast_screens import show_forecast
+    from simfunnel.forecasting import files
+    from simfunnel.forecasting.forecast import check_target
+    from simfunnel.forecasting.forecast import forecast as forecast_of
     from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
     from simfunnel.screens import progress
 
     as_of, aim, wanted = _checked(asked)
     model = load(scenario)
-    forecasting.check_target(model, aim)
+    check_target(model, aim)
     folder = folder_for(asked.output, scenario.with_name(f"{scenario.stem}-forecast"), quiet=asked.json_)
     if folder:
         runs.check_folder(folder)
@@ -121,7 +124,7 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
     say_if_cold(engine_for(model))
     record = _record(export, history.as_of if history else None, model, asked)
     with progress("forecasting") as tell:
-        result = forecasting.forecast(
+        result = forecast_of(
             model,
             history,
             as_of=as_of,
@@ -137,13 +140,13 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
         )
     show(
         asked.json_,
-        lambda: forecast_files.results_json(result, asked.period),
+        lambda: files.results_json(result, asked.period),
         lambda: show_forecast(result, asked.period),
     )
     if folder:
-        told(forecast_files.write_forecast(result, folder), quiet=asked.json_)
+        told(files.write_forecast(result, folder), quiet=asked.json_)
     if asked.excel:
-        forecast_files.write_forecast_book(result, asked.excel)
+        files.write_forecast_book(result, asked.excel)
         if not asked.json_:
             print(f"Excel file: {asked.excel}")
 
@@ -258,10 +261,11 @@ def bridge(before: Path, after: Path | None = None, /, *, asked: Annotated[Bridg
         after: The one of the later forecast; the same unless said.
         asked: The options.
     """
-    from simfunnel import bridge_files, runs
-    from simfunnel.bridging import bridge as bridge_of
+    from simfunnel import runs
     from simfunnel.crm import read_crm
     from simfunnel.forecast_screens import show_bridge
+    from simfunnel.forecasting import bridge_files
+    from simfunnel.forecasting.bridging import bridge as bridge_of
     from simfunnel.replicate import engine_for
     from simfunnel.screens import progress
 

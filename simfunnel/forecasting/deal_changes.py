@@ -11,9 +11,9 @@ import pandas as pd
 from simfunnel.calendars import quarter_of
 from simfunnel.crm import History
 from simfunnel.errors import InputError
-from simfunnel.forecasting import open_deals_for
+from simfunnel.forecasting.forecast import open_deals_for
+from simfunnel.forecasting.windows import worth
 from simfunnel.scenario import Scenario
-from simfunnel.windows import worth
 
 Rows = dict[str, dict[str, Any]]
 """Open deals by name, each as `History.open_deals` has it."""

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfunnel.calendars import quarter_of
-from simfunnel.contributions import METRICS, NOBODY, groupings, read_replications, shares
-from simfunnel.corrections import Correction
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
+from simfunnel.forecasting.contributions import METRICS, NOBODY, groupings, read_replications, shares
+from simfunnel.forecasting.corrections import Correction
+from simfunnel.forecasting.windows import worth
 from simfunnel.numerics import Floats
 from simfunnel.periods import Periods, first_day, periods
 from simfunnel.replicate import Progress
 from simfunnel.results import QUANTILES, Runs, summarise
 from simfunnel.scenario import Scenario
 from simfunnel.scenario.spec import ScenarioSpec
-from simfunnel.windows import worth
 
 if TYPE_CHECKING:
     import pandas as pd

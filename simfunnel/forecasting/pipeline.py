@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simfunnel.forecasting.parts import PARTS, cut
 from simfunnel.formatting import money, share
 from simfunnel.numerics import Floats
-from simfunnel.parts import PARTS, cut
 from simfunnel.results import QUANTILES, Runs
 from simfunnel.units import middle
 

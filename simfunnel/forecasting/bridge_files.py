@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from simfunnel.bridging import Bridge, rounded_steps
+from simfunnel.forecasting.bridging import Bridge, rounded_steps
 from simfunnel.runs import plain, version, write_tables_and_pictures
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from simfunnel.baselines.past import WEEK, Past, bursts, counts, rates, recent, worth
+from simfunnel.forecasting.baselines.past import WEEK, Past, bursts, counts, rates, recent, worth
+from simfunnel.forecasting.windows import Foreseen, Window
 from simfunnel.numerics import Floats
-from simfunnel.windows import Foreseen, Window
 
 QUARTER, YEAR = 13, 52  # weeks
 _FEWEST_WEEKS = 8  # with fewer, weekly totals tell a mean and a spread, no smoothing

@@ -17,7 +17,7 @@ from datetime import date
 
 import numpy as np
 
-from simfunnel.calibration import calibrate
+from simfunnel.forecasting.calibration import calibrate
 from simfunnel.numerics import Floats
 
 ALONE = "simulation"
@@ -73,7 +73,7 @@ class Track:
         return {name: one / total for name, one in share.items()}
 
     def factor(self, as_of: date, metric: str) -> float:
-        """By how much the pool's spread is to be widened (see `simfunnel.calibration`)."""
+        """By how much the pool's spread is to be widened (see `simfunnel.forecasting.calibration`)."""
         known = self.known(as_of, metric)
         if not known:
             return 1.0

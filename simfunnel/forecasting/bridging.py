@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfunnel.calendars import quarter_of
-from simfunnel.contributions import booked_by_deal, read_replications
 from simfunnel.crm import History
-from simfunnel.deal_changes import Change, Rows, Span
 from simfunnel.errors import InputError, not_among
-from simfunnel.forecasting import check_target, prepared
+from simfunnel.forecasting.contributions import booked_by_deal, read_replications
+from simfunnel.forecasting.deal_changes import Change, Rows, Span
+from simfunnel.forecasting.forecast import check_target, prepared
+from simfunnel.forecasting.windows import says_values
 from simfunnel.numerics import Floats
 from simfunnel.periods import quarter_name
 from simfunnel.replicate import Progress
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
-from simfunnel.windows import says_values
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.files import manifest_of
-from simfunnel.forecasting import Forecast
+from simfunnel.forecasting.forecast import Forecast
+from simfunnel.forecasting.pipeline import coverage_table
+from simfunnel.forecasting.windows import is_told, told
 from simfunnel.kpis import METRICS
-from simfunnel.pipeline import coverage_table
 from simfunnel.results import QUANTILES
 from simfunnel.runs import plain, tables_of, version, write_tables_and_pictures
 from simfunnel.spreadsheets import Sheet, readable, write_book
-from simfunnel.windows import is_told, told
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
+from simfunnel.forecasting.scores import interval
 from simfunnel.numerics import Floats
-from simfunnel.scores import interval
 
 if TYPE_CHECKING:
     import pandas as pd

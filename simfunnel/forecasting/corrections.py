@@ -12,13 +12,13 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from simfunnel.baselines import BASELINES, past_of
-from simfunnel.calibration import widened
 from simfunnel.crm import History
+from simfunnel.forecasting.baselines import BASELINES, past_of
+from simfunnel.forecasting.calibration import widened
+from simfunnel.forecasting.pooling import ALONE, Track, pooled
+from simfunnel.forecasting.windows import NEXT_QUARTER, THIS_QUARTER, Window
 from simfunnel.numerics import Floats
 from simfunnel.periods import Periods
-from simfunnel.pooling import ALONE, Track, pooled
-from simfunnel.windows import NEXT_QUARTER, THIS_QUARTER, Window
 
 
 @dataclass(frozen=True)

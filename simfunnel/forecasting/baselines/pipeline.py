@@ -10,7 +10,7 @@ from datetime import date
 
 import numpy as np
 
-from simfunnel.baselines.past import (
+from simfunnel.forecasting.baselines.past import (
     WEEK,
     LifeTable,
     Past,
@@ -20,8 +20,8 @@ from simfunnel.baselines.past import (
     recent,
     worth,
 )
+from simfunnel.forecasting.windows import Foreseen, Window
 from simfunnel.numerics import Floats
-from simfunnel.windows import Foreseen, Window
 
 _LEAN = 10.0  # closings with which a stage's win rate leans on that of all
 _CELL_LEAN = 30.0  # deals with which a cell's rates lean on those of the age alone

@@ -11,11 +11,10 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.calendars import quarter_of
-from simfunnel.corrections import Correction, by_record
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
-from simfunnel.formatting import counted
-from simfunnel.parts import (
+from simfunnel.forecasting.corrections import Correction, by_record
+from simfunnel.forecasting.parts import (
     SUMS,
     added_up,
     already_won,
@@ -28,13 +27,14 @@ from simfunnel.parts import (
     timeline,
     won_until,
 )
-from simfunnel.pipeline import Coverage, categories, chances, coverage
-from simfunnel.pooling import Track
+from simfunnel.forecasting.pipeline import Coverage, categories, chances, coverage
+from simfunnel.forecasting.pooling import Track
+from simfunnel.forecasting.windows import NO_VALUES, is_told, says_values, told
+from simfunnel.formatting import counted
 from simfunnel.replicate import Progress, run
 from simfunnel.results import Runs
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.units import middle
-from simfunnel.windows import NO_VALUES, is_told, says_values, told
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from datetime import date
 
 import numpy as np
 
-from simfunnel.baselines.past import Past, past_of
-from simfunnel.baselines.pipeline import stage_by_week, stage_weighted
-from simfunnel.baselines.totals import run_rate, smoothing
-from simfunnel.windows import Foreseen, Window
+from simfunnel.forecasting.baselines.past import Past, past_of
+from simfunnel.forecasting.baselines.pipeline import stage_by_week, stage_weighted
+from simfunnel.forecasting.baselines.totals import run_rate, smoothing
+from simfunnel.forecasting.windows import Foreseen, Window
 
 Baseline = Callable[[Past, date, Sequence[Window], int, np.random.Generator], Foreseen]
 
