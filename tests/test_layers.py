@@ -60,8 +60,6 @@ LAYERS = (
     "verifying",
     # what a person sees
     "starter",
-    "screens",
-    "forecast_screens",
     "cli",
 )
 

@@ -73,9 +73,9 @@ def compare(baseline: Path, alternatives: list[Path], /, *, asked: Annotated[Com
         asked: The options.
     """
     from simfunnel import comparison, runs
+    from simfunnel.cli.screens import progress
     from simfunnel.crm import read_crm
     from simfunnel.forecasting.forecast import from_today
-    from simfunnel.screens import progress
 
     base, *others = all_loaded([baseline, *alternatives])
     folder = folder_for(asked.output, baseline.with_name(f"{baseline.stem}-compared"), quiet=asked.json_)
@@ -122,7 +122,7 @@ def experiment(
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import experiments, runs
-    from simfunnel.screens import progress
+    from simfunnel.cli.screens import progress
 
     found = experiments.load_experiment(file)
     folder = folder_for(output, file, quiet=json_)
@@ -139,7 +139,7 @@ def experiment(
 def _finish(result: Comparison, folder: Path | None, command: str, measures: list[str] | None, *, json_: bool) -> None:
     """Show a comparison and write its folder."""
     from simfunnel import comparison
-    from simfunnel.screens import show_comparison
+    from simfunnel.cli.screens import show_comparison
 
     show(json_, lambda: comparison.results_json(result), lambda: show_comparison(result, measures))
     if folder:

@@ -40,7 +40,7 @@ def verify(
         json_: Print one JSON object instead of the table.
     """
     from simfunnel import verifying
-    from simfunnel.screens import progress, show_verification
+    from simfunnel.cli.screens import progress, show_verification
 
     if engine != "simpy":
         say_if_cold("compiled")

@@ -102,14 +102,14 @@ def forecast(scenario: Path, /, *, asked: Annotated[ForecastOptions, Flat] = _UN
         asked: The options.
     """
     from simfunnel import runs, spreadsheets
+    from simfunnel.cli.forecast_screens import show_forecast
+    from simfunnel.cli.screens import progress
     from simfunnel.crm import read_export
-    from simfunnel.forecast_screens import show_forecast
     from simfunnel.forecasting import files
     from simfunnel.forecasting.forecast import check_target
     from simfunnel.forecasting.forecast import forecast as forecast_of
     from simfunnel.replicate import engine_for
     from simfunnel.scenario import load
-    from simfunnel.screens import progress
 
     as_of, aim, wanted = _checked(asked)
     model = load(scenario)
@@ -187,7 +187,7 @@ def _record(export: Export | None, as_of: date | None, model: Scenario, asked: F
     None where there is no history, where none is wanted, and, with a word, where the history is too short.
     """
     from simfunnel.backtesting.record import country_of, read_record, record_before
-    from simfunnel.screens import progress
+    from simfunnel.cli.screens import progress
 
     if asked.calibrated:
         return read_record(asked.calibrated)
@@ -262,12 +262,12 @@ def bridge(before: Path, after: Path | None = None, /, *, asked: Annotated[Bridg
         asked: The options.
     """
     from simfunnel import runs
+    from simfunnel.cli.forecast_screens import show_bridge
+    from simfunnel.cli.screens import progress
     from simfunnel.crm import read_crm
-    from simfunnel.forecast_screens import show_bridge
     from simfunnel.forecasting import bridge_files
     from simfunnel.forecasting.bridging import bridge as bridge_of
     from simfunnel.replicate import engine_for
-    from simfunnel.screens import progress
 
     faults = Faults()
     with faults:

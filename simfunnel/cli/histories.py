@@ -62,11 +62,11 @@ def fit(
         replace: Overwrite the scenario file where it exists already.
     """
     from simfunnel.calendars import read_month
+    from simfunnel.cli.screens import show_frame
     from simfunnel.crm import read_crm
     from simfunnel.files import check_file, write_text
     from simfunnel.fitting.fit import fit as fit_history
     from simfunnel.scenario import load_text
-    from simfunnel.screens import show_frame
 
     if output.exists() and not replace:
         raise InputError(f"{output} exists already, perhaps with changes of yours; name another file, or add --replace")
@@ -140,7 +140,7 @@ def backtest(exports: list[str], /, *, asked: Annotated[BacktestOptions, Flat] =
     """
     from simfunnel.backtesting import backtest as backtesting
     from simfunnel.calendars import read_month
-    from simfunnel.screens import progress, show_backtest
+    from simfunnel.cli.screens import progress, show_backtest
 
     name = Path(exports[0].partition("#")[0]).name.split(".")[0]
     folder = folder_for(asked.output, Path(f"{name}-backtest"), quiet=asked.json_)
@@ -209,7 +209,7 @@ def segments(
         json_: Print one JSON object instead of tables.
     """
     from simfunnel import runs, segments
-    from simfunnel.screens import progress
+    from simfunnel.cli.screens import progress
     from simfunnel.units import middle, read_duration
 
     choices = segments.Choices(
@@ -229,7 +229,7 @@ def segments(
 
 
 def _show_segments(result: Segments) -> None:
-    from simfunnel.screens import show_frame
+    from simfunnel.cli.screens import show_frame
     from simfunnel.segments import shown
 
     print(f"{result.name} as of {result.as_of}" + (f", money in {result.currency}" if result.currency else ""))

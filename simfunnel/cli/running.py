@@ -77,7 +77,7 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
     with _workers_begun(asked) as wait_for_them:  # before all imports, which take as long as their start
         job = _prepared(scenario, asked)
         from simfunnel import runs
-        from simfunnel.screens import show_runs
+        from simfunnel.cli.screens import show_runs
 
         wait_for_them()
     asked, folder, keeper = job.asked, job.folder, job.keeper
@@ -159,7 +159,7 @@ def _prepared(scenario: Path | None, asked: RunOptions) -> _Job:
 def _simulated(job: _Job) -> tuple[Runs, RunStoppedError | None]:
     """The replications that were done, and what stopped the others."""
     from simfunnel import replicate
-    from simfunnel.screens import progress
+    from simfunnel.cli.screens import progress
 
     asked = job.asked
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from simfunnel.cli.screens import console
 from simfunnel.forecasting.bridging import Bridge, rounded_steps
 from simfunnel.forecasting.forecast import Forecast
 from simfunnel.formatting import count, figure, money, share, signed
 from simfunnel.kpis import METRICS
-from simfunnel.screens import console
 
 if TYPE_CHECKING:
     import pandas as pd
