@@ -105,8 +105,8 @@ def main() -> None:
             say(" | ".join(rows[-1]))
     head = ["job", "seconds with one", "with two", "times as fast", "least to most"]
     what = (
-        f"The quickstart, in {given.rounds} rounds of one worker and two. Rows of two processes tell what the machine can "
-        "give: both at once, beside one after the other."
+        f"The quickstart, in {given.rounds} rounds of one worker and two. Rows of two processes tell what the machine "
+        "can give: both at once, beside one after the other."
     )
     write({"Workers": f"{around}\n\n{what}\n\n{table(head, rows)}"})
     say(f"written to {RESULTS.name}")
