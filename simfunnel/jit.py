@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import analysis
+from numba.core import analysis, ssa
 from numba.core.compiler import Compiler
 from numba.core.types.functions import BaseFunction
 from numba.np import arrayobj
@@ -108,13 +108,37 @@ def _remembering(look_up: Callable[..., Any]) -> Callable[..., Any]:
     return get_call_type
 
 
+def _where_named(find: Callable[..., Any], rewrite: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """Two steps of numba that give each value a name of its own, where a variable takes several in turn.
+
+    For each such variable they go through all blocks of a function; only those that name it can change.
+    """
+    places: dict[str, set[Any]] = {}
+
+    def find_violators(blocks: Any, cfg: Any) -> Any:
+        places.clear()
+        for label, block in blocks.items():
+            for name in {variable.name for statement in block.body for variable in statement.list_vars()}:
+                places.setdefault(name, set()).add(label)
+        return find(blocks, cfg)
+
+    def rewrite_blocks(blocks: Any, states: Any, handler: Any) -> Any:
+        named = {label: block for label, block in blocks.items() if label in places[states["varname"]]}
+        return blocks | rewrite(named, states, handler)
+
+    return find_violators, rewrite_blocks
+
+
 @contextmanager
 def _our_numba() -> Iterator[None]:
-    """Numba with these three, and without looking for garbage, of which compiling makes little that is in circles."""
+    """Numba with these changes, and without looking for garbage, of which compiling makes little that is in circles."""
+    find, rewrite = _where_named(ssa._find_defs_violators, ssa._run_block_rewrite)
     changes: list[tuple[Any, str, Any]] = [
         (arrayobj, "fix_integer_index", _index_as_it_is),
         (analysis, "compute_live_map", _live_map),
         (BaseFunction, "get_call_type", _remembering(BaseFunction.get_call_type)),
+        (ssa, "_find_defs_violators", find),
+        (ssa, "_run_block_rewrite", rewrite),
     ]
     before = [getattr(where, name) for where, name, _ in changes]
     collecting = gc.isenabled()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba.core import analysis, compiler
+from numba.core import analysis, compiler, ssa
 from numba.core.postproc import VariableLifetime
 from numba.core.types.functions import BaseFunction
 from numba.np import arrayobj
@@ -28,9 +28,21 @@ def test_the_same_variables_are_alive(function: Any) -> None:
     assert jit._live_map(*given) == analysis.compute_live_map(*given)
 
 
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.py_func.__name__)
+def test_values_get_the_same_names(function: Any) -> None:
+    def renamed() -> dict[Any, list[str]]:
+        blocks: Any = ssa._run_ssa(compiler.run_frontend(function.py_func).blocks)
+        return {label: [str(statement) for statement in block.body] for label, block in blocks.items()}
+
+    theirs = renamed()
+    with jit._our_numba():
+        assert renamed() == theirs
+
+
 def test_numba_is_left_as_it_was_also_by_what_can_t_be_compiled() -> None:
     def changed() -> tuple[Any, ...]:
-        return arrayobj.fix_integer_index, analysis.compute_live_map, BaseFunction.get_call_type
+        in_ssa = ssa._find_defs_violators, ssa._run_block_rewrite
+        return arrayobj.fix_integer_index, analysis.compute_live_map, BaseFunction.get_call_type, *in_ssa
 
     @jit.inner
     def part(x: float) -> float:
