@@ -151,8 +151,8 @@ def test_init_fit_forecast_and_compare_follow_one_another(folder, capsys):
     assert main(["init", "mine"]) == 0
     assert main(["check", "mine/scenario.yaml", "mine/truth.yaml"]) == 0
     assert main(["fit", "mine/deals.csv", "--as-of", "2026-09-30", "-o", "mine/model.yaml"]) == 0
+    assert "nan" not in capsys.readouterr().out.split()  # hours of work are assumed, without an interval
     forecast = ["forecast", "mine/model.yaml", "--deals", "mine/deals.csv", "--as-of", "2026-09-30"]
-    capsys.readouterr()
     assert main([*forecast, "-n", "5", "--target", "500k", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["as_of"] == "2026-09-30"

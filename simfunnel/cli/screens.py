@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -308,10 +309,15 @@ def show_verification(found: Verification) -> None:
 
 
 def show_frame(frame: pd.DataFrame, title: str) -> None:
-    """A table of texts and numbers as it is."""
+    """A table of texts and numbers as it is; a dash where there is no number."""
     from rich.table import Table
+
+    def cell(x: object) -> str:
+        if not isinstance(x, float):
+            return str(x)
+        return "–" if math.isnan(x) else f"{x:,.4g}"
 
     table = Table(*map(str, frame.columns), title=title)
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{x:,.4g}" if isinstance(x, float) else str(x) for x in row))
+        table.add_row(*map(cell, row))
     console().print(table)
