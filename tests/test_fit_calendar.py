@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -103,6 +104,16 @@ def test_a_christmas_not_yet_seen_is_taken_from_the_weekends() -> None:
     assert not always.effects["won"]
 
 
+def test_the_year_end_is_told_beside_the_quarters_end() -> None:
+    """Where each quarter ends with a rush, that of the last one is nothing of Christmas's own."""
+    table = exposure(visits_of(flat(7, weekend=1.0, christmas=1.0).until(760)))
+    rush = np.where(in_window(table.days, 12, -10), 3.0, 1.0)
+    pace = fit_pace(replace(table, events=table.events * rush[:, None, None]))
+    rushed, ordinary = (pace.by_day("won", pd.DatetimeIndex([day]))[0] for day in ("2023-12-28", "2023-11-15"))
+    assert 2.0 < rushed / ordinary < 4.0
+    assert not any("are slow" in said for said in pace.assumptions)
+
+
 def ends_of_quarters(a_day: float, factors: list[float]) -> list[tuple[int, float]]:
     """The window found, and its factor, where each quarter's last 30 days bring so many times what the others do."""
     days = pd.date_range("2025-01-01", pd.Timestamp("2025-01-01") + pd.offsets.QuarterEnd(len(factors)), freq="D")
@@ -154,6 +165,17 @@ def test_history_is_forgotten_only_where_it_misleads() -> None:
     assert abs(steady.courses["won"].level) < 2 * steady.courses["won"].luck
     assert moving.half_life < 400 or moving.courses["won"].level < -0.05
     assert "all history counts alike" in steady.assumptions[0]
+
+
+def test_who_leaves_on_the_day_of_coming_was_there_for_half_a_day() -> None:
+    """Such stays take no days: without that half day no rate would be too high for them."""
+    _, table, pace = looked_at(flat(5).until(760))
+    risk = table.risk.copy()
+    risk[:200] = 0.0
+    drift = fit_drift(replace(table, risk=risk), pace.of_exits(table))
+    gained = re.search(r"log score \+(\d+)", drift.assumptions[0])
+    assert gained is None or int(gained[1]) < table.events.sum()
+    assert 0.8 < math.exp(drift.courses["won"].level) < 1.25
 
 
 def test_a_steady_business_with_rare_wins_has_no_course() -> None:

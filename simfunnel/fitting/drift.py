@@ -53,6 +53,7 @@ def fit_drift(table: Exposure, factors: Floats) -> Drift:
     if not starts or not table.events.sum():
         return Drift(math.inf, dict.fromkeys(KINDS, _UNKNOWN), _said(math.inf, 0.0, _UNKNOWN))
     events, risk = _weekly(table, factors, weeks)
+    risk = np.maximum(risk, table.least * events)
     scores, forecasts = zip(*(_prequential(events, risk, starts, h / 7) for h in HALF_LIVES), strict=True)
     off = _off(_rows(table, forecasts[0], "won"))
     burst = 1 + off * float(events.sum()) / max(len(starts), 1) / 4

@@ -45,6 +45,8 @@ class Exposure:
     kinds: tuple[Kind, ...]
     edges: tuple[Floats, ...]
     days: pd.DatetimeIndex
+    least: float = 0.0
+    """Days for which whoever left a band was there at least, though days alone may tell none."""
 
     @property
     def stage_of(self) -> Ints:
@@ -94,7 +96,7 @@ def exposure(visits: Visits) -> Exposure:
             np.add.at(events, (day, x, np.maximum(band[here], 0)), 1.0)
     kinds = [kind_of(goal) for _, goal in exits]
     days = pd.date_range(visits.origin, visits.origin + timedelta(days=count - 1), freq="D")
-    return Exposure(risk, events, exits, tuple(kinds), edges, days)
+    return Exposure(risk, events, exits, tuple(kinds), edges, days, least=0.5 if visits.whole_days else 0.0)
 
 
 def _edges(visits: Visits, stage: int) -> Floats:

@@ -127,19 +127,18 @@ def fit_pace(
         holidays: the country's public holidays; none where no country was said.
         fiscal_year_ends: the month in which the fiscal year ends.
     """
-    pace = Pace({}, holidays, fiscal_year_ends)
+    pace, days = Pace({}, holidays, fiscal_year_ends), table.days
     for _ in range(_ROUNDS):
         hazards = table.hazards(pace.of_exits(table))
         expected, observed = table.expected(hazards), table.events.sum(axis=2).T
         counts = {k: Counts(observed[table.of(k)].sum(axis=0), expected[table.of(k)].sum(axis=0)) for k in KINDS}
-        week = {kind: _weekdays(counts, kind, table.days, pace) for kind in KINDS}
+        week = {kind: _weekdays(counts, kind, days, pace) for kind in KINDS}
         found = {}
         for kind in KINDS:
             effects = week[kind]
-            by_week = counts[kind].times(Pace({kind: effects}).by_day(kind, table.days))
-            effects += special_days(by_week, weekend_factor(effects), table.days, pace.holidays)
-            effects += _quarter_effect(counts[kind], effects, table.days, pace) if kind != "move" else ()
-            found[kind] = effects
+            quarter = _quarter_effect(counts[kind], effects, table.days, pace) if kind != "move" else ()
+            usual = counts[kind].times(Pace({"won": effects + quarter}, holidays, fiscal_year_ends).by_day("won", days))
+            found[kind] = effects + special_days(usual, weekend_factor(effects), days, holidays) + quarter
         pace = Pace(found, holidays, fiscal_year_ends)
     return Pace(found, holidays, fiscal_year_ends, pattern_words(pace, table))
 
@@ -158,6 +157,10 @@ class Counts:
     def times(self, factors: Floats) -> Counts:
         """With the expected of each day multiplied."""
         return Counts(self.seen, self.expected * factors)
+
+    def only(self, mask: Mask) -> Counts:
+        """Those of some days, with nothing on the others."""
+        return Counts(np.where(mask, self.seen, 0.0), np.where(mask, self.expected, 0.0))
 
     def levelled(self, ordinary: Mask) -> Counts:
         """With the expected at the level of the ordinary days near each day, so that drift is no pattern."""
@@ -248,7 +251,7 @@ def _week_effects(counts: Counts, weekday: NDArray[Any], mask: Mask) -> tuple[Da
 def special_days(counts: Counts, weekend: float, days: Days, holidays: frozenset[date]) -> tuple[DayEffect, ...]:
     """Holidays, and the days from Christmas to New Year: a prior from the weekend, and what the history shows.
 
-    `counts` are expected as far as the pattern of the week tells; `weekend` is the slower weekend day's factor.
+    `counts` are expected as far as the week and the quarter tell; `weekend` is the slower weekend day's factor.
     """
     is_holiday, year_end = among(days, holidays), at_year_end(days)
     level = counts.levelled(~is_holiday & ~year_end)
@@ -280,10 +283,11 @@ def _gamma(counts: Counts, mask: Mask, prior: float, what: str) -> DayEffect:
     return DayEffect(what, Estimate(value, min(low, value), max(high, value), how, int(counts.on(mask)[0])))
 
 
-def _quarter_effect(counts: Counts, so_far: tuple[DayEffect, ...], days: Days, pace: Pace) -> tuple[DayEffect, ...]:
-    """The factor at a quarter's end or start, beside what is known of its days so far."""
-    known = Pace({"won": so_far}, pace.holidays, pace.fiscal_year_ends)
-    return quarter_window(counts.times(known.by_day("won", days)), days, pace.fiscal_year_ends)[1]
+def _quarter_effect(counts: Counts, week: tuple[DayEffect, ...], days: Days, pace: Pace) -> tuple[DayEffect, ...]:
+    """The factor at a quarter's end or start beside the pattern of the week, told by days that are not special."""
+    by_week = counts.times(Pace({"won": week}).by_day("won", days))
+    ordinary = ~(at_year_end(days) | among(days, pace.holidays))
+    return quarter_window(by_week.only(ordinary), days, pace.fiscal_year_ends)[1]
 
 
 def quarter_window(
@@ -353,10 +357,12 @@ def pattern_words(pace: Pace, table: Exposure, by_age: tuple[Kind, ...] = ()) ->
             continue
         parts = [f"{_days_in_words(e)} x{e.factor.value:.2g}" for e in pace.effects[kind]]
         said.append(f"{names[kind]} by the calendar: {', '.join(parts) if parts else 'no pattern beyond chance'}")
-    if any(e.what == YEAR_END for effects in pace.effects.values() for e in effects):
+    year_end = [e.factor.value for effects in pace.effects.values() for e in effects if e.what == YEAR_END]
+    if year_end:
         seen = int(at_year_end(table.days).sum())
+        how = "slow" if max(year_end) < 1 else "fast" if min(year_end) > 1 else "not as others"
         said.append(
-            f"the days from Christmas to New Year are slow: {seen} such days are in the history"
+            f"the days from Christmas to New Year are {how}: {seen} such days are in the history"
             + ("" if seen else ", so how slow is assumed from the weekends")
         )
     if not pace.holidays:
