@@ -116,6 +116,12 @@ def test_a_planted_change_of_a_deal_shows_in_its_step_alone(model, step, deal, r
     assert mine[step] == pytest.approx(changes[step], rel=1e-12)
 
 
+def test_new_deals_are_counted_that_are_lost_already(model):
+    since = {"d98": {"age": 1.0}, "d99": {"age": 3.0, "outcome": "lost", "closed": "2026-11-14"}}
+    result = built(model, DEALS, DEALS | since, days=("2026-11-11", DAY))
+    assert result.table.set_index("step").loc["new deals", "deals"] == 2
+
+
 def test_a_deal_that_goes_back_is_pushed_out(model):
     before = DEALS | {"d03": {"stage": "late", "age": 1.0}}
     changes = steps(built(model, before, DEALS))

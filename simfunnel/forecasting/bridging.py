@@ -322,7 +322,7 @@ def _bridge(
         "won": len(change.won),
         "lost": len(change.lost) + len(change.undone),
         "time passed": len(change.kept) - len(change.moved),
-        "new deals": len(change.came),
+        "new deals": len(change.new),
         "value changes": len(change.valued),
         "other changes": len(change.changed),
     }

@@ -42,7 +42,8 @@ class Span:
 class Change:
     """What changed for the deals of a quarter between two histories; each attribute lists or holds deals by name.
 
-    `then` and `now` are the open deals of both, `sure_then` and `sure_now` what is already won in the quarter.
+    `then` and `now` are the open deals of both, `sure_then` and `sure_now` what is already won in the quarter. `came`
+    are those of the new deals of which something is or may still be booked in it.
     """
 
     def __init__(self, before: History, after: History, span: Span, notes: list[str], *models: Scenario) -> None:
@@ -60,6 +61,7 @@ class Change:
             i for i in self.undone if i in self.now
         ]
         days = (self.until - self.since).days
+        self.new = set(self.came) | (there_now - set(_names(before.deals)))
         self.moved = {i for i in self.kept if _has_moved(self.then[i], self.now[i], days)}
         self.valued = {i for i in self.kept if _differs(self.then[i].get("value"), self.now[i].get("value"))}
         self.valued |= {i for i in self.sure_then if i in self.sure_now and self.sure_then[i] != self.sure_now[i]}
