@@ -31,8 +31,8 @@ def in_one_currency(text: pd.Series[Any], codes: pd.Series[Any], rates: Mapping[
     each is worth) values are turned; one without a rate is unknown. Without rates, where there are several currencies,
     values in any but the most frequent are unknown, for sums of them would mean nothing.
     """
-    values, comma = read_numbers(text)
-    said = ["commas in values are decimal"] if comma else []
+    values, assumed = read_numbers(text, money=True)
+    said = [assumed.format("values")] if assumed else []
     codes = codes.str.strip().str.upper()
     if codes.isna().all():
         beside = text.str.extract(r"([A-Z]{3}|[€$£¥₹₽₩])", expand=False)
