@@ -64,9 +64,8 @@ class Flat:
         self.said: list[str] = []
         table = self._with_wins(self.raw)
         self.said.append(_columns_in_words(self.columns, table.rows))
-        table, words = joined(table, parts.get("others", ()))
+        self.table, words, self.unmatched = joined(self._not_deleted(table), parts.get("others", ()))
         self.said += words
-        self.table = self._not_deleted(table)
         if self.table.rows.empty:
             raise _fault(self.name, "no deals: the file has a header, and no row that counts")
         self._interpret()
@@ -289,7 +288,7 @@ class Flat:
             deals=deals,
             others=tuple(kept.columns),
             said=tuple(dict.fromkeys(s for s in said if s)),
-            troubles=(*self.troubles, *money.troubles),
+            troubles=(*self.troubles, *self.unmatched, *money.troubles),
             whole_days=whole_days,
             tasks=tasks,
             currency=money.currency,
