@@ -107,7 +107,20 @@ def test_vendors_column_names_are_recognised(shared_data: Path, name: str) -> No
 
 def test_deleted_rows_do_not_count(shared_data: Path) -> None:
     said = refuse(shared_data / "crm_exports" / "salesforce_fivetran" / "sf_opportunity_data.csv")
-    assert "no deals" in said  # every one of its rows is marked as deleted
+    assert (
+        "sf_opportunity_data.csv: no deals: all 10 rows are marked as deleted in 'is_deleted' (such as 'true')" in said
+    )
+    assert "leave it out of the file" in said
+
+
+def test_a_lone_deleted_row_and_no_row_at_all_are_told_apart(tmp_path: Path) -> None:
+    header = HEADER.replace("owner", "deleted")
+    assert "the only row is marked as deleted in 'deleted' (such as 'x')" in refuse(
+        write(tmp_path, header + "1,2024-01-01,,Open,,x\n")
+    )
+    assert "deleted'" not in refuse(write(tmp_path, header))
+    found = read_crm(write(tmp_path, header + "1,2024-01-01,,Open,,x\n2,2024-01-01,,Open,,\n"))
+    assert found.deals["id"].tolist() == ["2"]
 
 
 # --- what was known ---------------------------------------------------------------------------------------------------
