@@ -182,6 +182,15 @@ def test_never_closing_is_sure_only_where_deals_were_watched_beyond_the_oldest_c
     assert short.times["won"].values[-1] > 45
 
 
+def test_where_every_deal_has_left_only_the_prior_says_that_some_may_stay() -> None:
+    rng = np.random.default_rng(1)
+    ends = np.where(rng.random(1000) < 0.3, "won", "lost")
+    fitted = fit_durations(Watched.whole(np.full(1000, -1.0), rng.exponential(20, 1000), ends))
+    assert "every deal had left by the age of" in fitted.assumptions[0]
+    assert "1,000 exits" in fitted.assumptions[0]
+    assert fitted.never.high < 0.01
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "after", "groups"), [(0.0, 400.0, 0), (200.0, 300.0, 0), (200.0, 300.0, 12)])
 def test_interval_of_chances_covers_nine_times_in_ten(before: float, after: float, groups: int) -> None:

@@ -302,6 +302,33 @@ def test_accounts_and_teams_add_columns(shared_data: Path) -> None:
     assert found.attributes == ("product", "series", "sales_price", "manager", "regional_office")
     assert "sector" in trouble(found, "give the outcome away").action
     assert len(found.deals) == 7135
+    near = trouble(found, "'product' nearly matches products.csv")
+    assert (near.count, near.examples) == (1205, ("GTXPro -> GTX Pro",))
+    assert set(found.deals.loc[found.deals["product"] == "GTXPro", "series"]) == {"GTX"}
+
+
+def test_names_that_another_table_spells_otherwise_or_lacks(tmp_path: Path) -> None:
+    """Ids are joined as they are: in some systems they differ by their letters' case alone."""
+    deals = "id,created,closed,stage,product,AccountId\n" + "".join(
+        f"{k},2024-01-05,{'2024-02-01' if k > 8 else ''},{('New', 'Won', 'Lost')[min(k // 9, 2)]},{product},{account}\n"
+        for k, (product, account) in enumerate(
+            [
+                ("GTXPro", "a1"),
+                *[("GTX Pro", "A1")] * 4,
+                *((name, "a1") for name in ("Half-Size", "half size", "XL", "Mini")),
+            ]
+            * 5
+        )
+    )
+    products = "product,series\nGTX Pro,one\nHalf Size,two\nHALF SIZE,three\nMini,four\n"
+    accounts = "Id,AccountName,region\na1,Acme,North\n"
+    found = read(tmp_path, deals, products, accounts)
+    near, absent = trouble(found, "nearly matches 1.csv"), trouble(found, "'product' is not in 1.csv")
+    assert (near.count, near.share, near.action) == (5, 1 / 9, "joined as spelt there: GTXPro -> GTX Pro")
+    assert "different things" in near.bias
+    assert (absent.count, absent.examples) == (15, ("Half-Size", "half size", "XL"))
+    assert trouble(found, "'AccountId' is not in 2.csv").examples == ("A1",)
+    assert found.deals["series"].value_counts().to_dict() == {"one": 25, "unknown": 15, "four": 5}
 
 
 def test_currencies_are_turned_by_rates_and_never_added_up_without(tmp_path: Path) -> None:
@@ -325,6 +352,34 @@ def test_signs_beside_values_are_currencies_too(tmp_path: Path) -> None:
         "3,2024-01-06,,New,€7"
     )
     assert trouble(read(tmp_path, deals), "several currencies (EUR: 2, USD: 1)").count == 1
+
+
+MIXED = (
+    "id,created,closed,stage,value\n1,2024-01-05,2024-02-01,Won,1.200 EUR\n2,2024-01-06,2024-02-01,Won,950 EUR\n"
+    "3,2024-01-06,2024-02-01,Won,$900\n4,2024-01-06,,New,tbd\n5,2024-01-07,2024-02-01,Won,0"
+)
+
+
+@pytest.mark.parametrize(("rates", "unknown"), [({}, "in several currencies"), ({"EUR": 1}, "without a rate (USD)")])
+def test_values_in_other_currencies_are_told_once(tmp_path: Path, rates: dict[str, float], unknown: str) -> None:
+    """They are numbers, and no deals worth nothing: neither check of these tells of them again."""
+    found = read(tmp_path, MIXED, mapping={"currencies": rates} if rates else None)
+    assert found.deals["value"].tolist()[:2] == [1200, 950]
+    assert found.deals["value"].isna().tolist() == [False, False, True, True, True]
+    examples = {words: trouble(found, words).examples for words in (unknown, "no number", "won deals with no value")}
+    assert examples == {unknown: ("$900",), "no number": ("tbd",), "won deals with no value": ("5",)}
+
+
+def test_currencies_in_a_history_are_told(tmp_path: Path) -> None:
+    """Of snapshots, or saves, without a table of deals."""
+    rows = "".join(
+        f"{d},{day},{s},{v}\n"
+        for d, v in (("A", "100 EUR"), ("B", "50 EUR"), ("C", "$70"))
+        for day, s in (("2024-01-31", "Lead"), ("2024-02-29", "Won"))
+    )
+    found = read(tmp_path, "deal_id,snapshot_date,stage,amount\n" + rows)
+    assert trouble(found, "several currencies (EUR: 2, USD: 1)").examples == ("$70",)
+    assert found.currency == "EUR"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import zipfile
 from collections.abc import Mapping
@@ -106,7 +107,20 @@ def test_vendors_column_names_are_recognised(shared_data: Path, name: str) -> No
 
 def test_deleted_rows_do_not_count(shared_data: Path) -> None:
     said = refuse(shared_data / "crm_exports" / "salesforce_fivetran" / "sf_opportunity_data.csv")
-    assert "no deals" in said  # every one of its rows is marked as deleted
+    assert (
+        "sf_opportunity_data.csv: no deals: all 10 rows are marked as deleted in 'is_deleted' (such as 'true')" in said
+    )
+    assert "leave it out of the file" in said
+
+
+def test_a_lone_deleted_row_and_no_row_at_all_are_told_apart(tmp_path: Path) -> None:
+    header = HEADER.replace("owner", "deleted")
+    assert "the only row is marked as deleted in 'deleted' (such as 'x')" in refuse(
+        write(tmp_path, header + "1,2024-01-01,,Open,,x\n")
+    )
+    assert "deleted'" not in refuse(write(tmp_path, header))
+    found = read_crm(write(tmp_path, header + "1,2024-01-01,,Open,,x\n2,2024-01-01,,Open,,\n"))
+    assert found.deals["id"].tolist() == ["2"]
 
 
 # --- what was known ---------------------------------------------------------------------------------------------------
@@ -369,11 +383,34 @@ def test_order_of_day_and_month(texts: list[str], day_first: bool, said: str) ->
         (["(500)", "-3"], [-500, -3]),
         (["USD 12000", "n.a."], [12000, np.nan]),
         (["1e3"], [1000]),
+        (["1.234,50 EUR", "$1,234.50", "7,5 EUR", "$7.5"], [1234.5, 1234.5, 7.5, 7.5]),
+        (["1.234.567", "12,34,567"], [1234567, 1234567]),
+        (["1.5", "1,234"], [1.5, 1234]),
+        (["7,50", "1,234", "1.234"], [7.5, 1.234, 1234]),
+        (["12.345", "0.5"], [12.345, 0.5]),
     ],
 )
 def test_numbers(texts: list[str], numbers: list[float]) -> None:
     found, _ = read_numbers(pd.Series(texts, dtype="str"))
     np.testing.assert_allclose(found, numbers)
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["1.200 EUR", "$1,200", "950 EUR"], [1200, 1200, 950]),
+        (["-1.200", "12.000.000"], [-1200, 12e6]),
+        (["12.345", "1200"], [12.345, 1200]),
+        (["12.345", "0.125"], [12.345, 0.125]),
+        (["12.345", "1200.500"], [12.345, 1200.5]),
+    ],
+)
+def test_dots_between_thousands_are_told_from_decimal_ones(texts: list[str], numbers: list[float]) -> None:
+    """As a German Excel shows whole sums; other numbers, such as chances with three decimals, keep their dots."""
+    found, said = read_numbers(pd.Series(texts, dtype="str"), money=True)
+    np.testing.assert_allclose(found, numbers)
+    assert (said == "dots in {} part thousands") is (numbers[0] != 12.345)
+    assert read_numbers(pd.Series(["10.000", "50.000"], dtype="str"))[0].tolist() == [10, 50]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -399,10 +436,17 @@ RAGGED = (
         (b"\n \n", "the file is empty"),
         (HEADER.encode(), "no deals"),
         (
-            HEADER.encode() + "1,2024-01-01,,Open,,Jos\u00e9\n".encode("latin-1"),
-            "deals.csv:2: is not UTF-8 (byte 0xe9)",
+            HEADER.encode() + b"1,2024-01-01,,Open,,Jos\xe9 \x81\n",
+            "deals.csv:2: is neither UTF-8 nor Windows-1252 (byte 0x81)",
         ),
-        ((HEADER + "1,2024-01-01,,Open,,A\n").encode("utf-16"), "UTF-16"),
+        (
+            HEADER.encode() + "1,2024-01-01,,Open,,Jos\u00e9 P\u00e9rez\n2,2024-01-01,,Open,,Ren\u00e9".encode()[:-1],
+            "deals.csv:3: is UTF-8 with a damaged letter (byte 0xc3)",
+        ),
+        ((HEADER + "1,2024-01-01,,Open,,A\n").encode("utf-16-le"), "binary data (or UTF-16 without its mark)"),
+        ((HEADER + "1,2024-01-01,,Open,,A\n").encode("utf-16")[:-1], "begins as UTF-16 and does not go on so"),
+        ("\ufeff \n".encode("utf-16-le"), "the file is empty"),
+        (HEADER.encode() + b"1,2024-01-01,,Open,,\x02\xe9\xff\x05\n", "binary"),
         (b"PK\x03\x04rest of a workbook", "Excel workbook"),
         (_zip("xl/workbook.xml"), "is an Excel workbook, not a CSV file: name it .xlsx"),
         (_zip("word/document.xml"), "is an office document, not a CSV file"),
@@ -442,6 +486,31 @@ def test_separators_and_a_byte_order_mark(tmp_path: Path, separator: str) -> Non
     path = tmp_path / "deals.csv"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert read_crm(path).deals["id"].tolist() == ["1", "2"]
+
+
+GERMAN = (
+    "id;created;closed;stage;value;owner\n1;05.01.2024;01.02.2024;Won;1.200,50 \u20ac;J\u00fcrgen Gro\u00df\n"
+    "2;20.01.2024;;New;99,90 \u20ac;Bob\n"
+)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("cp1252", True), ("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("utf-16-be", False)],
+)
+def test_letters_of_other_encodings_are_read_and_a_guess_is_told(
+    tmp_path: Path, encoding: str, told: bool, packed: bool
+) -> None:
+    raw = ("\ufeff" * (encoding == "utf-16-be") + GERMAN).encode(encoding)
+    path = tmp_path / "deals.csv"
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    found = read_crm(path)
+    assert found.deals["owner"].tolist() == ["J\u00fcrgen Gro\u00df", "Bob"]
+    assert found.deals["value"].tolist() == [1200.5, 99.9]
+    assert found.currency == "EUR"
+    said = [s for s in found.assumptions if "Windows-1252" in s]
+    assert [s.startswith("deals.csv is no UTF-8") and "'J\u00fcrgen'" in s for s in said] == [True] * told
 
 
 def test_parquet_tells_the_same_as_csv(tmp_path: Path) -> None:

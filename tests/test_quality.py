@@ -347,6 +347,48 @@ def test_columns_empty_at_random_or_rarely_used_do_not_leak() -> None:
     assert flagged <= 1
 
 
+def of_three_kinds(kind: str, seed: int, n: int = 2500, days: int = 730) -> pd.DataFrame:
+    """Deals of two years of a `kind`; where it is an honest one, A is four times as slow as B and C twice as quick."""
+    rng = np.random.default_rng(seed)
+    born = rng.uniform(0, days, n)
+    level = rng.choice(3, n, p=[0.5, 0.3, 0.2])
+    pace = np.array([1.3, 1, 0.8] if kind.endswith("at the end") else [4, 1, 0.5])
+    since = {"came up": born > 500, "went out": born < 600}.get(kind)
+    if since is not None:
+        level = np.where(since & (rng.random(n) < 0.6), 0, rng.choice([1, 2], n))
+    never = rng.random(n) < np.where((kind == "never ends") & (level == 0), 0.98, 0.08)
+    closed = born + np.where(never, np.inf, rng.gamma(1.5, 20 * pace[level], n))
+    is_open = closed >= days
+    names = np.array(["A", "B", "C"], dtype=object)[level]
+    if kind == "set at the end":
+        names[is_open] = rng.choice(["B", "C"], n)[is_open]
+    elif kind == "filled in at the end":
+        names[is_open & (rng.random(n) < 0.6)] = "to be said"
+    won = rng.random(n) < np.array([0.6, 0.3, 0.2])[level]
+    start = pd.Timestamp("2023-01-01")
+    deals = pd.DataFrame({"created": start + pd.to_timedelta(np.floor(born), unit="D")})
+    ends = pd.Series(start + pd.to_timedelta(np.where(is_open, 0, np.floor(closed)), unit="D"))
+    return deals.assign(
+        closed=ends.where(~is_open), outcome=np.where(is_open, "open", np.where(won, "won", "lost")), x=names
+    )
+
+
+@pytest.mark.parametrize("kind", ["set at the end", "filled in at the end"])
+def test_a_column_that_changes_as_deals_end_is_no_attribute(kind: str) -> None:
+    for seed in range(5):
+        assert "those that were so earlier" in leaks(of_three_kinds(kind, seed), ["x"])["x"]
+
+
+@pytest.mark.parametrize("kind", ["slow and quick", "came up", "went out", "never ends"])
+def test_honest_columns_may_differ_between_open_and_ended_deals(kind: str) -> None:
+    """Of slow kinds more are open, new kinds have hardly ended, and a kind that never ends is found on open deals."""
+    deals = [of_three_kinds(kind, seed) for seed in range(10)]
+    of_a = [(d["x"] == "A").groupby(d["outcome"]).mean() for d in deals]
+    apart = np.mean([share["open"] - share["lost"] for share in of_a])
+    assert abs(apart) > 0.2 or kind == "went out"  # which is slow, but no more begun
+    assert [leaks(d, ["x"]) for d in deals] == [{}] * 10
+
+
 def test_spellings_of_one_name_become_the_more_frequent(tmp_path: Path) -> None:
     deals = clean()
     deals["product"] = np.random.default_rng(1).choice(["GTX Pro", "technology"], len(deals))

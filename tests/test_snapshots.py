@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import gamma
 
 import simfunnel as sf
 from simfunnel.backtesting.dates import as_of_dates
 from simfunnel.crm import History, read_crm, read_export
+from simfunnel.crm.ages import Lives, as_known
 from tests import exports
 
 START, DAYS = pd.Timestamp("2023-01-01"), 1096  # until the end of 2025
-FIRST = {"ME": "2024-01-31", "W": "2024-01-07"}
+FIRST = {"QE": "2023-03-31", "ME": "2024-01-31", "W": "2024-01-07"}
+GAP = {"QE": 92, "ME": 31, "W": 7}
 
 
 def steady(seed: int, n: int = 600, p: float = 0.7) -> exports.World:
@@ -36,11 +39,11 @@ def steady(seed: int, n: int = 600, p: float = 0.7) -> exports.World:
 
 
 def shown(world: exports.World, freq: str, *, created: bool = True, closed: bool = False) -> pd.DataFrame:
-    """What was open at the end of each month or week, and what had closed since the one before."""
+    """What was open at the end of each quarter, month or week, and what had closed since the one before."""
     rows = []
     born = world.deals.set_index("id")["created"]
     days = pd.date_range(FIRST[freq], "2025-12-31", freq=freq)
-    for day, before in zip(days, [days[0] - pd.Timedelta(days=31), *days], strict=False):
+    for day, before in zip(days, [days[0] - pd.Timedelta(days=GAP[freq]), *days], strict=False):
         last = world.known(str(day.date())).changes.drop_duplicates("id", keep="last")
         ended = last["stage"].isin(list(exports.FLAGS))
         last, ended = (part[~ended | (last["time"] >= before + pd.Timedelta(days=1))] for part in (last, ended))
@@ -79,13 +82,54 @@ def test_changes_come_at_any_time_between_two_snapshots(tmp_path: Path, freq: st
     ended = table[table["Stage"].isin(list(exports.FLAGS))].drop_duplicates("Deal ID").set_index("Deal ID")
     late = pd.to_datetime(ended["Snapshot Date"]) - found.deals.set_index("id")["closed"].reindex(ended.index)
     assert late.min() >= pd.Timedelta(0)
-    assert late.max() < pd.Timedelta(days=31 if freq == "ME" else 7)
+    assert late.max() < pd.Timedelta(days=GAP[freq])
     assert (found.visits["left"] >= found.visits["entered"]).sum() == found.visits["left"].notna().sum()
     assert (found.deals["closed"] >= found.deals["created"]).sum() == found.deals["closed"].notna().sum()
     assert set(found.stages) == {"Prospecting", "Proposal", "Negotiation"}
     (trouble,) = [t for t in found.quality.troubles if "between two snapshots" in t.name]
     assert trouble.count > len(ended)
     assert "weekdays" in trouble.bias
+
+
+@pytest.mark.parametrize("created", [True, False])
+def test_quarterly_snapshots_make_no_rhythm_of_the_quarter(tmp_path: Path, created: bool) -> None:
+    """A third of wins and losses in each month of a quarter, within three standard errors of a third of 400 and more.
+
+    Drawn evenly since the creation, 52% to 58% of losses came in the last month, and were fitted as its pattern.
+    """
+    found = read(tmp_path, shown(steady(1, 1300), "QE", created=created))
+    watched = found.deals[found.deals["closed"] >= pd.Timestamp(found.observed_from)]
+    for outcome in ("won", "lost"):
+        months = (watched.loc[watched["outcome"] == outcome, "closed"].dt.month - 1) % 3
+        assert len(months) > 300
+        assert np.bincount(months, minlength=3) / len(months) == pytest.approx([1 / 3] * 3, abs=0.07)
+    assert "losses by the calendar: no pattern beyond chance" in sf.fit(found).assumptions
+
+
+@pytest.mark.parametrize("gap", [7, 91])
+def test_ages_at_closing_are_told_by_snapshots(gap: int) -> None:
+    """Wins after a gamma, losses after an exponential, some never: shares by age within 0.05, three standard errors."""
+    rng = np.random.default_rng(3)
+    n, last = 3000, 12 * 91
+    born, won, stays = rng.uniform(0, last, n), rng.random(n) < 0.4, rng.random(n) < 0.1
+    closed = born + np.where(stays, np.inf, np.where(won, rng.gamma(4, 15, n), rng.exponential(30, n)))
+    seen = np.where(closed <= last, np.ceil(closed / gap) * gap, np.inf)
+    before = np.where(np.isfinite(seen), seen - gap, last)
+    lives = Lives(
+        shown=np.ceil(born / gap) * gap,
+        born=born,
+        since=born,
+        last=np.maximum(before, born),
+        seen=np.where(seen <= last, seen, np.inf),
+        outcome=np.where(won, "won", "lost"),
+    )
+    (*_, (_, ages)) = as_known(np.arange(0.0, last + 1, gap), lives)
+    assert ages is not None
+    at = np.array([15.0, 30.0, 60.0, 120.0])
+    assert ages.by(at, "won") == pytest.approx(0.36 * gamma.cdf(at, 4, scale=15), abs=0.05)
+    assert ages.by(at, "lost") == pytest.approx(0.54 * (1 - np.exp(-at / 30)), abs=0.05)
+    assert ages.open_at(np.array([200.0])) == pytest.approx(0.1, abs=0.05)
+    assert (np.diff(ages.at(np.zeros(9), np.full(9, 80.0), np.linspace(0.1, 0.9, 9), "won")) > 0).all()
 
 
 @pytest.mark.parametrize("as_of", ["2025-05-31", "2025-06-17"])
@@ -172,7 +216,7 @@ def told_exactly(tmp_path_factory: pytest.TempPathFactory) -> float:
     return wins_a_quarter(read_crm(*exports.write(tmp_path_factory.mktemp("flat"), flat), as_of="2025-12-31"))
 
 
-@pytest.mark.parametrize("freq", ["ME", "W"])
+@pytest.mark.parametrize("freq", ["QE", "ME", "W"])
 def test_snapshots_forecast_what_a_flat_export_of_the_same_deals_does(
     tmp_path: Path, freq: str, told_exactly: float
 ) -> None:

@@ -33,7 +33,8 @@ def amounts_of(facts: pd.DataFrame, deals: pd.DataFrame) -> pd.DataFrame | None:
         pd.DataFrame({"deal": silent.index, "at": silent["created"], "text": silent["value_text"]}),
     )
     rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    numbers = read_numbers(pd.concat([rows["text"], deals["value_text"]], ignore_index=True).astype("str"))[0]
+    text = pd.concat([rows["text"], deals["value_text"]], ignore_index=True).astype("str")
+    numbers, _ = read_numbers(text, money=True)
     now = pd.Series(numbers[len(rows) :].to_numpy(), index=deals.index)
     rate = (deals["value"] / now.replace(0, np.nan)).fillna(1.0)  # 1 but for deals in another currency
     value = numbers[: len(rows)].to_numpy() * rate.reindex(rows["deal"]).to_numpy()

@@ -31,8 +31,8 @@ def in_one_currency(text: pd.Series[Any], codes: pd.Series[Any], rates: Mapping[
     each is worth) values are turned; one without a rate is unknown. Without rates, where there are several currencies,
     values in any but the most frequent are unknown, for sums of them would mean nothing.
     """
-    values, comma = read_numbers(text)
-    said = ["commas in values are decimal"] if comma else []
+    values, assumed = read_numbers(text, money=True)
+    said = [assumed.format("values")] if assumed else []
     codes = codes.str.strip().str.upper()
     if codes.isna().all():
         beside = text.str.extract(r"([A-Z]{3}|[€$£¥₹₽₩])", expand=False)
@@ -47,7 +47,7 @@ def in_one_currency(text: pd.Series[Any], codes: pd.Series[Any], rates: Mapping[
         used = ", ".join(f"{code} x {rates[code]:g}" for code in found if code in rates)
         said.append(f"values are turned into {base or 'one currency'} by the map's rates ({used or 'none was needed'})")
         names = ", ".join(code for code in found if code not in rates)
-        trouble = _unknown(strange, codes, f"values in a currency without a rate ({names})", names.split(", ")[0])
+        trouble = _unknown(strange, text, f"values in a currency without a rate ({names})", names.split(", ")[0])
         return Money((values * factors).where(~strange), base, tuple(said), trouble)
     if len(found) < 2:
         return Money(values, found[0] if found else "", tuple(said))
@@ -55,18 +55,18 @@ def in_one_currency(text: pd.Series[Any], codes: pd.Series[Any], rates: Mapping[
     other = known.notna() & (known != main)
     shown = ", ".join(f"{code}: {counts[code]:,}" for code in found[:6])
     said.append(f"values are in {main}")
-    trouble = _unknown(other, codes, f"values in several currencies ({shown})", found[1])
+    trouble = _unknown(other, text, f"values in several currencies ({shown})", found[1])
     return Money(values.where(~other), main, tuple(said), trouble)
 
 
-def _unknown(rows: pd.Series[Any], codes: pd.Series[Any], name: str, code: str) -> tuple[Trouble, ...]:
+def _unknown(rows: pd.Series[Any], text: pd.Series[Any], name: str, code: str) -> tuple[Trouble, ...]:
     if not rows.any():
         return ()
     action = (
         f"these are taken as unknown; to turn them, say their rates in the map, such as currencies: {{{code}: 1.1}}"
     )
     bias = "bookings lack what the rates of exchange would make of these deals"
-    examples = tuple(str(code) for code in codes[rows].head(3))
+    examples = tuple(text[rows].str.strip().head(3))
     return (Trouble(name, int(rows.sum()), float(rows.mean()), examples, action, bias),)
 
 

@@ -273,7 +273,7 @@ class EventLog:
         by_deal = rows.groupby(items["deal"])
         if "value" in self.columns:
             value_text = by_deal[self.columns["value"]].first().astype("str")
-        values, _ = read_numbers(value_text)
+        values, _ = read_numbers(value_text, money=True)
         nothing: pd.Series[Any] = pd.Series(np.nan, index=range(len(cases)), dtype="str")
         deals = pd.DataFrame(
             {

@@ -13,7 +13,7 @@ from simfunnel.crm.names import ALIASES, CHANGES, FIELDS, SINCE, normal, outcome
 from simfunnel.crm.roles import columns_of, entered_stage
 from simfunnel.crm.snapshots import Sights, sights_of
 from simfunnel.crm.sources import Table
-from simfunnel.crm.tables import day_comes_first, read_dates, read_numbers
+from simfunnel.crm.tables import day_comes_first, each_name, read_dates, read_numbers
 
 FACTS_COLUMNS = ("id", "at", "part", "now", "before", "told", "end", "seen", "gap")
 """`before` is what it was, where `told`; `end` is 'won' or 'lost' where the row itself says that the deal is.
@@ -146,19 +146,21 @@ def sights(table: Table, said: Map, until: pd.Timestamp | None) -> tuple[Table, 
     created = _told(table.rows, columns, "created", said, until)
     words = [f"snapshots: {table.name}, {at.nunique():,} of them, by '{columns['snapshot']}'", *assumed]
     exact = normal(columns["snapshot"]) in SINCE
-    return table, columns, sights_of(ids, at, created, exact=exact), words
+    _, end = _stages_shown(table.rows, columns, said)
+    closed = _told(table.rows, columns, "closed", said, until)
+    return table, columns, sights_of(ids, at, created, end, closed, exact=exact), words
 
 
 def _snapshots(table: Table, said: Map, until: pd.Timestamp | None, words: list[str]) -> pd.DataFrame:
     """A row for each deal in each snapshot: what changed since the last is as old as a date says, or drawn between."""
     table, columns, found, more = sights(table, said, until)
     rows = table.rows
-    stage, ended = _stages_shown(rows, columns, said)
+    stage, end = _stages_shown(rows, columns, said)
     words += more
     if not found.exact:
         words.append("a change between two snapshots is taken to have come at a moment drawn between them")
     closed = _told(rows, columns, "closed", said, until)
-    moment, gap = found.moments(ended, closed)
+    moment, gap = found.moments(end, closed)
     facts = []
     for part, now in {"stage": stage, **{part: rows[columns[part]] for part in _PARTS[1:] if part in columns}}.items():
         fresh = found.changed(now)
@@ -177,17 +179,16 @@ def _told(
 
 
 def _stages_shown(rows: pd.DataFrame, columns: Mapping[str, str], said: Map) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """The stage that each row shows, and whether it is one that a deal ends in."""
+    """The stage that each row shows, and 'won' or 'lost' where a deal ends in it (else missing)."""
     end = _row_says(rows, {part: c for part, c in columns.items() if part != "category"})
     if "outcome" in columns:
         named = rows[columns["outcome"]].map(outcome_named, na_action="ignore")
         end = end.where(end.isin(["won", "lost"]), named)
     stage = rows[columns["stage"]] if "stage" in columns else pd.Series("open", index=rows.index)
     said_end = end.map({"won": "Closed Won", "lost": "Closed Lost"})
-    ended = said_end.notna() & (stage.map(outcome_named, na_action="ignore") == "open")
-    ended |= pd.Series([said.ends.get(normal(s)) is not None for s in stage.fillna("")], index=rows.index)
     stage = stage.where(said_end.isna() | (stage.map(outcome_named, na_action="ignore") != "open"), said_end)
-    return stage, ended | stage.map(outcome_named, na_action="ignore").isin(["won", "lost"])
+    found = each_name(stage, lambda name: said.ends.get(normal(name)) or outcome_named(name))
+    return stage, found.where(found.isin(["won", "lost"]))
 
 
 def _entries(table: Table, said: Map, until: pd.Timestamp | None, words: list[str]) -> pd.DataFrame:

@@ -64,11 +64,10 @@ class Flat:
         self.said: list[str] = []
         table = self._with_wins(self.raw)
         self.said.append(_columns_in_words(self.columns, table.rows))
-        table, words = joined(table, parts.get("others", ()))
+        self.table, words, self.unmatched = joined(self._not_deleted(table), parts.get("others", ()))
         self.said += words
-        self.table = self._not_deleted(table)
         if self.table.rows.empty:
-            raise _fault(self.name, "no deals: the file has a header, and no row that counts")
+            raise _fault(self.name, self._why_none(table))
         self._interpret()
 
     @property
@@ -102,6 +101,18 @@ class Flat:
         if deleted.any():
             self.said.append(f"{int(deleted.sum()):,} rows are marked as deleted ('{gone}') and left out")
         return table.among(~deleted)
+
+    def _why_none(self, table: Table) -> str:
+        """Why no row of a table counts, and what to do about it."""
+        gone = self.columns.get("deleted")
+        if table.rows.empty or gone is None:
+            return "no deals: the file has a header, and no row that counts"
+        n = len(table.rows)
+        rows = f"all {n:,} rows are" if n > 1 else "the only row is"
+        return (
+            f"no deals: {rows} marked as deleted in '{gone}' (such as '{table.rows[gone].iloc[0].strip()}'). Export "
+            "deals that are not deleted; or, if that column means something else, leave it out of the file"
+        )
 
     # --- what the rows say ---
 
@@ -289,7 +300,7 @@ class Flat:
             deals=deals,
             others=tuple(kept.columns),
             said=tuple(dict.fromkeys(s for s in said if s)),
-            troubles=(*self.troubles, *money.troubles),
+            troubles=(*self.troubles, *self.unmatched, *money.troubles),
             whole_days=whole_days,
             tasks=tasks,
             currency=money.currency,

@@ -64,11 +64,15 @@ IMPORTERS: tuple[tuple[frozenset[str], type[Importer]], ...] = (
 
 @dataclass(frozen=True)
 class Export:
-    """An export, read and recognised, before anything is cut away. `last` is the last day that it tells of."""
+    """An export, read and recognised, before anything is cut away.
+
+    `last` is the last day that it tells of; `said` is what was assumed to read its files.
+    """
 
     whole: Importer = field(repr=False)
     name: str
     last: date
+    said: tuple[str, ...] = ()
 
     def known_by(self, day: date) -> date:
         """The last day by then up to which the export tells all: that of the last snapshot, where it has them."""
@@ -85,7 +89,7 @@ class Export:
         then, cut = self.whole.at(day)
         draft = then.draft()
         beyond = self.whole.beyond if day >= self.last else self.whole.beyond.iloc[:0]
-        return history_of(draft, day, self.name, (*draft.said, *words, *cut), beyond)
+        return history_of(draft, day, self.name, (*self.said, *draft.said, *words, *cut), beyond)
 
 
 def read_crm(*sources: str | Path, mapping: Said = None, as_of: date | str | None = None) -> History:
@@ -126,7 +130,7 @@ def read_export(*sources: str | Path, mapping: Said = None) -> Export:
         raise InputError(f"none of these tables has deals, their histories or events: {found}")
     whole = reader(parts, said)
     name = ", ".join(dict.fromkeys(t.name for role, ts in parts.items() if role != "others" for t in ts))
-    return Export(whole=whole, name=name, last=whole.last)
+    return Export(whole=whole, name=name, last=whole.last, said=tuple(t.said for t in tables if t.said))
 
 
 def _all_tables(sources: Iterable[str | Path], said: Map) -> tuple[list[Table], list[Fault]]:

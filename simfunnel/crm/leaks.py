@@ -8,14 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-_LEAK = 0.2  # a difference in how often a cell is empty that gives an outcome away
+_LEAK = 0.2  # a difference in how often a cell is empty, or has a value, that gives an outcome away
+_SURE = 4.0  # standard errors of such a difference
+_FEWEST = 20  # deals of a group from which on its values are compared with those of others
+_RIPE = 0.75  # of closings come before the age of deals that are compared with younger ones
+_OLDEST = 0.75  # of open deals are younger than the oldest of them
+_HALF_A_DAY = 43200.0  # seconds: one that ends on the day of its creation was open for some time
+_MOST_LEVELS = 40  # of a column, the most frequent, that are compared
 
 
 def leaks(deals: pd.DataFrame, others: Iterable[str]) -> dict[str, str]:
     """The columns that give the outcome away, and how that is seen.
 
     Either they are empty much more often (20 points, beyond chance) for one of open and closed, or of won and lost;
-    or they have a value that only won, or only lost, deals have (less likely by chance than 1 in 10,000).
+    or they have a value that only won, or only lost, deals have (less likely by chance than 1 in 10,000); or open deals
+    have a value that those open earlier, and those that have ended, did not have nearly so often, or the reverse.
     """
     closed = deals["outcome"] != "open"
     won = deals["outcome"] == "won"
@@ -26,6 +33,7 @@ def leaks(deals: pd.DataFrame, others: Iterable[str]) -> dict[str, str]:
             _emptier(column, closed, "open deals", "closed ones")
             or _emptier(column[closed], won[closed], "lost deals", "won ones")
             or one_sided(column[closed], won[closed])
+            or _changed_at_the_end(deals, column, closed)
         )
         if said:
             found[name] = said
@@ -58,6 +66,41 @@ def one_sided(column: pd.Series[Any], won: pd.Series[Any]) -> str:
     is_won = bool(counts[True][level])
     chance = (base if is_won else 1 - base) ** float(pure.max()) * len(counts)
     return f"'{level}' is found on {'won' if is_won else 'lost'} deals alone" if chance < 1e-4 else ""
+
+
+def _changed_at_the_end(deals: pd.DataFrame, column: pd.Series[Any], closed: pd.Series[Any]) -> str:
+    """Words on a value that open deals have much more, or much less often than deals of their age had, or ''.
+
+    Open deals differ honestly from those that ended, for some values take longer. So the young among them are compared
+    with all that were as young some time ago. A value that came into use since, or goes out of use, differs so as well;
+    but then the oldest open deals, or the youngest that ended, do not. What is set as a deal ends is found on open
+    deals of all ages, and on none that ended.
+    """
+    if not {"created", "closed"} <= set(deals) or not closed.any():
+        return ""
+    times = (deals["closed"] - deals["created"])[closed]
+    young, ripe = times.median(), times.quantile(_RIPE)
+    now = deals[["created", "closed"]].max().max()
+    age = now - deals["created"]
+    before = deals["created"][(age > ripe) & (deals["created"] >= deals["closed"].min())]
+    earlier = deals.index.isin(before[before >= before.median()].index)
+    oldest = ~closed & (age >= age[~closed].quantile(_OLDEST))
+    groups = ~closed & (age <= young), oldest, closed & (age <= ripe)
+    if min(group.sum() for group in (*groups, closed & earlier)) < _FEWEST:
+        return ""
+    days = (deals["closed"] - deals["created"]).where(closed, young).clip(upper=young)[earlier].dt.total_seconds()
+    days = days + _HALF_A_DAY
+    worth = float(days.sum() ** 2 / (days**2).sum())
+    for level in column.value_counts().index[:_MOST_LEVELS]:
+        mine = column == level
+        usual = float((days * mine[earlier]).sum() / days.sum())
+        here, old, ended = (float(mine[group].mean()) for group in groups)
+        error = math.sqrt(max(usual * (1 - usual), 0.01) * (1 / worth + 1 / int(groups[0].sum())))
+        sign = 1 if here > usual else -1
+        apart = min(sign * (share - other) for share in (here, old) for other in (usual, ended))
+        if apart > max(_LEAK, _SURE * error) and abs(old - here) < apart / 2 and abs(ended - usual) < apart / 2:
+            return f"'{level}' is found on {here:.0%} of young open deals, on {usual:.0%} of those that were so earlier"
+    return ""
 
 
 __all__ = ["leaks", "one_sided"]

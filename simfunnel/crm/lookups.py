@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.maps import Map
 from simfunnel.crm.names import PEOPLE, STAGES, normal, truth
 from simfunnel.crm.roles import Parts, columns_of
@@ -67,9 +68,9 @@ def people_names(parts: Parts, said: Map) -> dict[str, str]:
     return names
 
 
-def joined(table: Table, others: Iterable[Table]) -> tuple[Table, list[str]]:
-    """Deals with the columns of tables that share a key with them (accounts, products), and what was done."""
-    rows, said = table.rows, []
+def joined(table: Table, others: Iterable[Table]) -> tuple[Table, list[str], list[Trouble]]:
+    """Deals with the columns of tables that share a key with them (accounts, products), what was done, and troubles."""
+    rows, said, troubles = table.rows, [], []
     for other in others:
         link = _link(rows, other.rows)
         if link is None:
@@ -79,13 +80,42 @@ def joined(table: Table, others: Iterable[Table]) -> tuple[Table, list[str]]:
         more = other.rows.set_index(other.rows[theirs].str.strip()).drop(columns=theirs)
         clash = set(rows.columns)
         more.columns = [c if c not in clash else f"{_stem(mine)} {c}" for c in more.columns]
-        found = more.reindex(rows[mine].str.strip())
-        missing = int((~rows[mine].dropna().str.strip().isin(more.index)).sum())
+        keys = rows[mine].str.strip()
+        near = {} if normal(theirs).endswith("id") else _near(keys, more.index)
+        said.append(f"joined: {other.name} by '{mine}'")
+        troubles += _unmatched(keys, near, more.index, mine, other.name)
+        found = more.reindex(keys.replace(near))
         found.index = rows.index
         rows = rows.join(found)
-        lost = f" ({missing:,} rows have a '{mine}' that is not in it)" if missing else ""
-        said.append(f"joined: {other.name} by '{mine}'{lost}")
-    return Table(table.name, rows), said
+    return Table(table.name, rows), said, troubles
+
+
+def _near(keys: pd.Series[Any], known: pd.Index[Any]) -> dict[str, str]:
+    """Names that the other table lacks -> the one of its names that has the same letters and digits."""
+    forms: dict[str, list[str]] = {}
+    for name in known:
+        forms.setdefault(normal(name), []).append(str(name))
+    lacking = [name for name in keys.dropna().unique() if name not in known]
+    return {name: forms[normal(name)][0] for name in lacking if normal(name) and len(forms.get(normal(name), ())) == 1}
+
+
+def _unmatched(
+    keys: pd.Series[Any], near: Mapping[str, str], known: pd.Index[Any], column: str, other: str
+) -> list[Trouble]:
+    """The troubles of names that another table spells otherwise, or has not."""
+    spelt = keys.isin(list(near))
+    absent = keys.notna() & ~keys.isin(known) & ~spelt
+    pairs = [f"{mine} -> {theirs}" for mine, theirs in near.items()]
+    found = [
+        (spelt, f"'{column}' nearly matches {other}", tuple(pairs[:3]), f"joined as spelt there: {'; '.join(pairs)}",
+         f"if they are different things, such deals have what {other} says of others"),
+        (absent, f"'{column}' is not in {other}", tuple(map(str, keys[absent].unique()[:3])),
+         "its columns are empty for them, which counts as 'unknown'",
+         "chances that depend on such a column are those of all kinds that are missing there"),
+    ]  # fmt: skip
+    return [
+        Trouble(name, int(r.sum()), float(r.mean()), ex, done, mind) for r, name, ex, done, mind in found if r.any()
+    ]
 
 
 def _stem(column: str) -> str:

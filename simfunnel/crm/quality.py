@@ -18,6 +18,7 @@ from simfunnel.crm.bringers import BRINGER_CHECKS
 from simfunnel.crm.evidence import Check, Evidence, Found, QualityReport, Trouble, among
 from simfunnel.crm.leaks import leaks
 from simfunnel.crm.names import normal
+from simfunnel.crm.tables import read_numbers
 from simfunnel.crm.visit_checks import VISIT_CHECKS
 
 _SURE = 4.6  # -log(1%): closings that should have been seen, had there been nothing to hide them
@@ -118,9 +119,14 @@ def closed_before_created(evidence: Evidence) -> Found:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
+def _written(evidence: Evidence) -> pd.Series[float]:
+    """The numbers in the values as written, whatever became of them: other checks tell why some count as unknown."""
+    return read_numbers(evidence.deals["value_text"].astype("str"), money=True)[0]
+
+
 def unreadable_values(evidence: Evidence) -> Found:
     """Values that are no number."""
-    rows = evidence.deals["value_text"].notna() & evidence.deals["value"].isna()
+    rows = evidence.deals["value_text"].notna() & evidence.deals["value"].isna() & _written(evidence).isna()
     if not rows.any():
         return None
     return among(evidence, rows, "values that are no number", "taken as unknown", "", "value_text"), evidence
@@ -149,7 +155,7 @@ def lost_worth_nothing(evidence: Evidence) -> Found:
 def won_worth_nothing(evidence: Evidence) -> Found:
     """Won deals with no value, or 0."""
     known = evidence.deals["value"].notna() & (evidence.deals["value"] != 0)
-    rows = evidence.is_("won") & ~known
+    rows = evidence.is_("won") & ~known & _written(evidence).fillna(0).eq(0)
     if not rows.any() or not known.any():
         return None
     mended = evidence.changed(value=evidence.deals["value"].where(~rows))
@@ -321,7 +327,8 @@ def nearly_equal_names(evidence: Evidence) -> Found:
     action = (
         f"taken for the more frequent spelling: {'; '.join(f'{rare} -> {usual}' for rare, usual in merged.items())}"
     )
-    trouble = Trouble("names that nearly match", int(touched.sum()), float(touched.mean()), examples, action, "")
+    bias = "if they are different things, these count as one: their chances and values are mixed"
+    trouble = Trouble("names that nearly match", int(touched.sum()), float(touched.mean()), examples, action, bias)
     return trouble, evidence.changed(**changed)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from simfunnel.crm.encodings import NoTextError, text_of
 from simfunnel.errors import Fault, InputError, not_among
 from simfunnel.formatting import counted
 
@@ -32,8 +33,6 @@ _SIGNATURES = {  # the first bytes of files that are often taken for CSV -> what
     b"PAR1": "a Parquet file, not a CSV file: name it .parquet",
     b"SQLite format 3": "an SQLite database, not a CSV file: write sqlite:///{file}#TABLE",
     b"7z\xbc\xaf": "a 7z archive, not a CSV file: unpack it",
-    b"\xff\xfe": "UTF-16, not UTF-8: save it as 'CSV UTF-8'",
-    b"\xfe\xff": "UTF-16, not UTF-8: save it as 'CSV UTF-8'",
 }
 _QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
 _DRIVERS = {
@@ -48,14 +47,15 @@ _DRIVERS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it was found: its name for messages, and its cells as text, missing ones as NaN."""
+    """A table as it was found: its name for messages, its cells as text, missing ones as NaN, and what was assumed."""
 
     name: str
     rows: pd.DataFrame = field(repr=False)
+    said: str = ""
 
     def among(self, kept: pd.Series[bool]) -> Table:
         """The same with some of its rows."""
-        return Table(self.name, self.rows[kept])
+        return Table(self.name, self.rows[kept], self.said)
 
 
 def is_url(source: str | Path) -> bool:
@@ -78,33 +78,33 @@ def read_tables(source: str | Path, asked: Sequence[str] = ()) -> list[Table]:
     file, _, sheet = str(source).partition("#") if not Path(source).exists() else (str(source), "", "")
     if Path(file).suffix.lower() in (".xlsx", ".xlsm"):
         return [_named(f"{Path(file).name}#{n}", t, file) for n, t in _sheets(Path(file), sheet).items()]
-    return [Table(Path(source).name, read_table(source))]
+    return [read_table(source)]
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path) -> Table:
     """A file's columns as text, missing cells as NaN; the header stripped of blanks.
 
     Takes CSV (comma, semicolon, tab or bar; also gzipped), Parquet, and the first filled sheet of an Excel workbook
-    where openpyxl is installed. Raises InputError where the file isn't there, isn't what its name says, isn't UTF-8, or
+    where openpyxl is installed. Raises InputError where the file isn't there, isn't what its name says, isn't text, or
     has no header.
     """
     file = Path(path)
     readers = {".parquet": _parquet, ".pq": _parquet, ".xlsx": _first_sheet, ".xlsm": _first_sheet}
+    reader = readers.get(file.suffix.lower())
     try:
-        table = readers.get(file.suffix.lower(), _csv)(file)
+        return _named(file.name, reader(file), str(file)) if reader else _csv(file)
     except FileNotFoundError:
         raise _fault(file, "there is no such file") from None
     except OSError as error:
         raise _fault(file, f"can't be read: {error.strerror or error}") from error
-    return _named(file.name, table, str(file)).rows
 
 
-def _named(name: str, table: pd.DataFrame, source: str) -> Table:
+def _named(name: str, table: pd.DataFrame, source: str, said: str = "") -> Table:
     table.columns = [str(column).strip() for column in table.columns]
     twice = table.columns[table.columns.duplicated()].unique()
     if len(twice):
         raise _fault(source, f"two columns have the same name: {', '.join(twice)}. Rename one of them")
-    return Table(name, table)
+    return Table(name, table, said)
 
 
 def _fault(source: str | Path, message: str, line: int = 0) -> InputError:
@@ -168,35 +168,11 @@ def _cell(value: object) -> str:
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 
-def _csv(file: Path) -> pd.DataFrame:
-    raw = file.read_bytes()
-    if raw.startswith(b"\x1f\x8b"):
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _fault(file, f"is a gzip file that can't be unpacked ({error})") from error
-    if not raw.strip():
-        raise _fault(file, "the file is empty: an export has a header and one row for each deal")
-    for sign, kind in _SIGNATURES.items():
-        if raw.startswith(sign):
-            raise _fault(file, f"is {kind}".format(file=file))
-    if raw.startswith(b"PK\x03\x04"):
-        raise _fault(file, f"is {_zipped(raw)}")
-    if raw.lstrip()[:200].lower().startswith((b"<?xml", b"<log", b"<html", b"<!doctype")):
-        raise _fault(file, "is XML or HTML, not CSV: export the table as CSV UTF-8 (an XES log: a row for each event)")
-    if raw.lstrip()[:1] in (b"{", b"["):
-        raise _fault(file, "is JSON, not CSV: export the table as CSV UTF-8")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        message = f"is not UTF-8 (byte 0x{raw[error.start]:02x}): save it as 'CSV UTF-8'"
-        raise _fault(file, message, line) from error
-    if "\0" in text:
-        raise _fault(file, "holds binary data, not CSV")
+def _csv(file: Path) -> Table:
+    text, said = _text(file)
     separator = _separator(text)
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             io.StringIO(text),
             sep=separator,
             dtype="str",
@@ -208,6 +184,34 @@ def _csv(file: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         message, line = _irregular(str(error).strip(), separator)
         raise _fault(file, message, line) from error
+    return _named(file.name, table, str(file), f"{file.name} {said}" if said else "")
+
+
+def _text(file: Path) -> tuple[str, str]:
+    """The text of a file, unpacked where it is gzipped, and what was assumed of its letters."""
+    raw = file.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _fault(file, f"is a gzip file that can't be unpacked ({error})") from error
+    for sign, kind in _SIGNATURES.items():
+        if raw.startswith(sign):
+            raise _fault(file, f"is {kind}".format(file=file))
+    if raw.startswith(b"PK\x03\x04"):
+        raise _fault(file, f"is {_zipped(raw)}")
+    try:
+        text, said = text_of(raw)
+    except NoTextError as error:
+        raise _fault(file, str(error), error.line) from error
+    begin = text.lstrip()[:200].lower()
+    if not begin:
+        raise _fault(file, "the file is empty: an export has a header and one row for each deal")
+    if begin.startswith(("<?xml", "<log", "<html", "<!doctype")):
+        raise _fault(file, "is XML or HTML, not CSV: export the table as CSV UTF-8 (an XES log: a row for each event)")
+    if begin.startswith(("{", "[")):
+        raise _fault(file, "is JSON, not CSV: export the table as CSV UTF-8")
+    return text, said
 
 
 def _zipped(raw: bytes) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.crm.amounts import amounts_of
-from simfunnel.crm.currencies import in_one_currency
+from simfunnel.crm.currencies import Money, in_one_currency
 from simfunnel.crm.evidence import Trouble
 from simfunnel.crm.facts import facts_of, moments_of, names_to_ends, no_facts, order_by_chance, sights
 from simfunnel.crm.flat import Cut, Flat, date_only, last_day, refuse_nothing
@@ -188,8 +188,8 @@ class StageHistory:
         labels = pd.Series(deals.index, index=deals["id"])
         labels = labels[~labels.index.duplicated(keep="last")]
         facts = self.facts.assign(deal=self.facts["id"].map(labels))
-        troubles = [*base.troubles]
         strange = facts["deal"].isna()
+        troubles: list[Trouble] = []
         if strange.any():
             ids = facts.loc[strange, "id"].drop_duplicates()
             action, bias = "these changes are left out", "if deals are missing from the table, so are their outcomes"
@@ -197,7 +197,8 @@ class StageHistory:
             name = "deals with a history that the table of deals has not"
             troubles.append(Trouble(name, len(ids), len(ids) / max(1, facts["id"].nunique()), shown, action, bias))
         facts = facts[~strange].sort_values(["deal", "at"], kind="stable").astype({"deal": deals.index.dtype})
-        deals, more = self._as_told(deals, facts)
+        deals, more, money = self._as_told(deals, facts)
+        told = base.troubles if money is None else (*self.flat.troubles, *self.flat.unmatched, *money.troubles)
         stage = facts[facts["part"] == "stage"]
         deals, early = _born(deals, stage)
         ends = names_to_ends(self.map, self.stages.ends, self.flat.named_ends(), facts)
@@ -216,23 +217,24 @@ class StageHistory:
             deals=deals,
             others=base.others,
             said=tuple(dict.fromkeys(s for s in said if s)),
-            troubles=(*troubles, *between_snapshots(facts, self.looks, self.silent), *early, *passed.troubles),
+            troubles=(*told, *troubles, *between_snapshots(facts, self.looks, self.silent), *early, *passed.troubles),
             visits=visits,
             tasks=base.tasks,
             order=tuple(map(self.map.name_of, self.map.order)) or base.order or order_by_chance(facts, ends),
             whole_days=bool(whole_days),
-            currency=base.currency,
+            currency=money.currency if money else base.currency,
             channel=base.channel,
             amounts=amounts_of(facts, deals),
             watched_from=watched_from(stage, ends),
         )
 
-    def _as_told(self, deals: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-        """The deals with the value, owner and forecast category that was told of them last."""
+    def _as_told(self, deals: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, list[str], Money | None]:
+        """The deals with the value, owner and category told of them last, what was assumed, and their values."""
         last = facts[facts["now"].notna()].drop_duplicates(["deal", "part"], keep="last")
         told = {part: rows.set_index("deal")["now"] for part, rows in last.groupby("part")}
         changes: dict[str, Any] = {}
         said: list[str] = []
+        money: Money | None = None
         if "value" in told:
             text = told["value"].reindex(deals.index).fillna(deals["value_text"]).astype("str")
             codes = self.flat.text["currency"].reindex(deals.index)
@@ -248,7 +250,7 @@ class StageHistory:
             )
             rest = deals.get("category", np.nan)
             changes["category"] = found.where(found.notna(), rest).astype("str")
-        return deals.assign(**changes), said
+        return deals.assign(**changes), said, money
 
     def _passages(self, deals: pd.DataFrame, stage: pd.DataFrame, ends: dict[str, str]) -> Passage:
         """The visits that the changes of stage tell.

@@ -215,18 +215,34 @@ def each_name(text: pd.Series[Any], to: Callable[[str], Any]) -> pd.Series[Any]:
     return text.map({name: to(name) for name in text.dropna().unique()})
 
 
-def read_numbers(text: pd.Series[Any]) -> tuple[pd.Series[float], bool]:
-    """Numbers from text with currency signs and thousands marks (else NaN), and whether commas are decimal.
+def read_numbers(text: pd.Series[Any], *, money: bool = False) -> tuple[pd.Series[float], str]:
+    """Numbers from text with currency signs and thousands marks (else NaN), and what was assumed of `{}`, or ''.
 
-    Commas are taken as decimal where some number has one followed by one or two digits at its end and no number has a
-    dot there.
+    Of a comma and a dot in one number the last is decimal, and a mark that comes twice parts thousands. A lone comma is
+    decimal before one or two digits at the end; before three, where the column has such decimal commas and no decimal
+    dots. A lone dot is decimal, unless commas are; but where all dots among sums of `money` stand before three digits,
+    and no number of four digits does without, they part thousands ("1.200 EUR").
     """
     clean = text.str.replace(r"[^\d.,()\-eE]", "", regex=True).str.replace(r"^[eE]+|[eE]+$", "", regex=True)
     negative = clean.str.match(r"^\(.*\)$").fillna(False).astype(bool)
     clean = clean.str.strip("()")
-    comma = bool(
-        clean.str.contains(r",\d{1,2}$", na=False).any() and not clean.str.contains(r"\.\d{1,2}$", na=False).any()
-    )
-    clean = clean.str.replace("." if comma else ",", "", regex=False)
-    numbers = pd.to_numeric(clean.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
-    return numbers.where(np.isfinite(numbers)).where(~negative, -numbers), comma
+    dots, commas = (clean.str.count(mark).fillna(0) for mark in (r"\.", ","))
+    comma_last = clean.str.rfind(",") > clean.str.rfind(".")
+    short_comma, short_dot = (clean.str.contains(rf"{mark}\d{{1,2}}$", na=False) for mark in (",", r"\."))
+    habit = bool(short_comma.any() and not short_dot.any())
+    grouped = money and not habit and _dots_part_thousands(clean)
+    both = (dots > 0) & (commas > 0)
+    comma = (both & comma_last) | (~both & (commas == 1) & (short_comma | habit))
+    dot = (both & ~comma_last) | (~both & (dots == 1) & (not habit and not grouped))
+    bare = clean.str.replace(r"[.,]", "", regex=True)
+    whole = clean.str.replace(r"[.,](?=.*[.,])", "", regex=True).str.replace(",", ".", regex=False)
+    numbers = pd.to_numeric(whole.where(comma | dot, bare), errors="coerce").astype("float64")
+    said = "commas in {} are decimal" if habit else "dots in {} part thousands" if grouped else ""
+    return numbers.where(np.isfinite(numbers)).where(~negative, -numbers), said
+
+
+def _dots_part_thousands(numbers: pd.Series[Any]) -> bool:
+    """Whether all dots may part thousands, and no number shows that they don't."""
+    dotted = numbers[numbers.str.contains(".", regex=False, na=False)]
+    plain = numbers[numbers.str.fullmatch(r"-?\d{4,}", na=False)]
+    return bool(len(dotted) and plain.empty and dotted.str.fullmatch(r"-?[1-9]\d{0,2}(?:\.\d{3})+").all())

@@ -38,6 +38,7 @@ _LATE = 0.75  # the last quarter of all closings tells how fast they still come
 _WIDE = 1.0  # sd of the logarithm of a time that no closing tells
 _TAIL_MATTERS = 0.005  # a share to close beyond the oldest closing below this leaves the times alone
 _DRAWS = 400
+_NOBODY = 1e-9  # share still open that is none
 _LEAST_EXPOSED = 0.1  # of those at risk, however slow their days are
 
 
@@ -351,6 +352,12 @@ def _said(curves: Curves, beyond: _Beyond, counts: dict[str, int]) -> tuple[str,
             f"a deal older than {beyond.oldest:.0f} days never closes: {beyond.followed:,} deals were watched beyond "
             f"that age, {beyond.watched_days:,.0f} days in all, and none closed, where the pace just before would have "
             f"closed {due:,.0f}"
+        )
+    elif curves.never < _NOBODY:
+        total = sum(counts.values())
+        said.append(
+            f"every deal had left by the age of {beyond.oldest:.3g} days ({counted(total, 'exit')}): that some might "
+            "stay for good is a weak prior's doubt, not seen in the history"
         )
     else:
         said.append(

@@ -35,9 +35,11 @@ def read_orders(path: str | Path, columns: Mapping[str, str] | str | Path | None
             the rows, the header being row 1), or no order is left.
     """
     file = Path(path)
-    table = read_table(file)
+    source = read_table(file)
+    table = source.rows
     known = recognised(table, file, read_columns(columns))
     said = ["columns: " + ", ".join(f"{name} is '{column}'" for name, column in known.items())]
+    said += [source.said] if source.said else []
     kept = _won(table, known, said)
     customers = table[known["customer"]].str.strip()
     empty = customers[kept].isna() | (customers[kept] == "")
@@ -122,18 +124,18 @@ def _all_read(text: pd.Series[Any], is_read: pd.Series[bool], file: Path, what: 
 
 def _amounts(table: pd.DataFrame, known: Mapping[str, str], file: Path, said: list[str]) -> pd.Series[float]:
     if "amount" in known:
-        return _numbers(table[known["amount"]], file, said)
+        return _numbers(table[known["amount"]], file, said, money=True)
     said.append(f"amounts are '{known['quantity']}' times '{known['price']}'")
     return _numbers(table[known["quantity"]], file, said) * _numbers(table[known["price"]], file, said)
 
 
-def _numbers(text: pd.Series[Any], file: Path, said: list[str]) -> pd.Series[float]:
+def _numbers(text: pd.Series[Any], file: Path, said: list[str], *, money: bool = False) -> pd.Series[float]:
     """Numbers with currency signs and thousands marks; what can't be read for certain is a fault."""
-    numbers, comma = read_numbers(text.str.replace("\N{MINUS SIGN}", "-", regex=False))
+    numbers, assumed = read_numbers(text.str.replace("\N{MINUS SIGN}", "-", regex=False), money=money)
     short = text.str.contains(_ABBREVIATED, na=False)
     _all_read(text, numbers.notna() & ~short, file, "amount", "write amounts as 1234.50, and 0 where there is none")
-    if comma:
-        said.append(f"commas in '{text.name}' are decimal")
+    if assumed:
+        said.append(assumed.format(f"'{text.name}'"))
     return numbers
 
 

@@ -32,6 +32,14 @@ def test_files_as_users_have_them_are_recognised(tmp_path, text):
     assert "1 amounts are negative (-30 in all): they are kept as credit notes" in " ".join(table.attrs["said"])
 
 
+def test_orders_saved_by_a_european_excel_are_read_and_told(tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_bytes("Kunde;Datum;Betrag\nMüller;05.01.2026;1.200,50 €\n".encode("cp1252"))
+    table = read_orders(path, {"customer": "Kunde", "date": "Datum", "amount": "Betrag"})
+    assert table["customer"].tolist() == ["Müller"]
+    assert "letters are read as Windows-1252 (such as 'Müller')" in " ".join(table.attrs["said"])
+
+
 def test_a_parquet_file_and_numbered_customers_are_read(tmp_path):
     table = pd.DataFrame({"customer": [17850.0, 9.0], "date": pd.to_datetime(["2026-01-05"] * 2), "amount": [1, 2.5]})
     from simfunnel.runs import write_parquet
