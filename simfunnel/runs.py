@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from simfunnel.errors import InputError, RunError, not_among
 from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, try_out, write_file
 from simfunnel.results import QUANTILES, Runs, summarise
+from simfunnel.sourcecode import code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,7 +251,8 @@ def write_folder(folder: Path | str, writers: Mapping[str, Writer], manifest: Ma
             write(target)
         files = sorted(file for file in part.rglob("*") if file.is_file())
         listed = {file.relative_to(part).as_posix(): _described(file) for file in files}
-        said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": libraries()}
+        made_by = {"version": version(), "code": code(), "python": platform.python_version(), "libraries": libraries()}
+        said = {**manifest, **made_by}
         put_text(to_json({**said, "files": listed}) + "\n", part / MANIFEST)
     return Path(folder)
 

@@ -41,6 +41,7 @@ LAYERS = (
     "describing",
     "plots",
     "files",
+    "sourcecode",
     "spreadsheets",
     "results",
     "replicate",
