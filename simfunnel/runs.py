@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from simfunnel.errors import InputError, RunError, not_among
 from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, try_out, write_file
 from simfunnel.results import QUANTILES, Runs, summarise
+from simfunnel.scenario.worth import counts_ones
 from simfunnel.sourcecode import code
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ def tables_of(runs: Runs) -> dict[str, pd.DataFrame]:
 
 
 def figures_of(runs: Runs) -> dict[str, Figure]:
-    """The pictures of a run folder, by name."""
-    pictures = runs.plot
-    figures = {"fan": pictures.fan(), "distribution": pictures.distribution(), "funnel": pictures.funnel()}
+    """The pictures of a run folder, by name; of wins where bookings would only count them."""
+    pictures, what = runs.plot, "wins" if counts_ones(runs.scenario.spec) else "bookings"
+    figures = {"fan": pictures.fan(what), "distribution": pictures.distribution(what), "funnel": pictures.funnel()}
     return figures | ({"teams": pictures.teams()} if runs.scenario.spec.teams else {})
 
 
