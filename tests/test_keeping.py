@@ -138,6 +138,22 @@ def test_what_was_written_for_a_seller_who_has_left_is_told(world: World, earlie
     )
 
 
+def test_what_is_all_by_hand_needs_nothing_that_was_fitted_beside_it(
+    earlier: Fitted, later: Fitted, tmp_path: Path
+) -> None:
+    file = edited(
+        earlier,
+        tmp_path / "old.yaml",
+        ("\neffects:\n", "\neffects:\n- {when: {month: Nov}, on: open -> Won, odds: x1.2}\n"),
+        ("\nteams:\n", "\nteams:\n  service: {size: 2}\n"),
+    )
+    bare = {key: part for key, part in later.tree.items() if key not in ("effects", "teams")}
+    laid = read_hand(file).over(bare)
+    assert laid.lost == ()
+    assert laid.tree["teams"] == {"service": {"size": 2}}
+    assert laid.tree["effects"] == [{"when": {"month": "Nov"}, "on": "open -> Won", "odds": "x1.2"}]
+
+
 def test_a_stage_of_ones_own_stays_where_it_was_put(tmp_path: Path) -> None:
     """The order of stages says which way is forward."""
     world = staged(1)

@@ -118,7 +118,8 @@ class Edited:
 
     def _is_lost(self, place: Place, tree: Named) -> bool:
         """Whether what this was written into had been fitted, and is not now: a seller who has left, for one."""
-        around = next((place[:n] for n in range(1, len(place)) if _at(tree, place[:n]) is None), None)
+        # What stands in a section of its own right needs no other part of it.
+        around = next((place[:n] for n in range(2, len(place)) if _at(tree, place[:n]) is None), None)
         if around is None or _at(self.named, around) is None:
             return False
         return any(self._is_fitted(p, value) for p, value in _values(_at(self.named, around), around))
