@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from simfunnel import segments as segments
     from simfunnel.backtesting.backtest import backtest as backtest
+    from simfunnel.backtesting.record import track_record as track_record
     from simfunnel.comparison import compare as compare
     from simfunnel.crm.importing import read_crm as read_crm
     from simfunnel.errors import InputError as InputError
@@ -54,6 +55,7 @@ _HOME = {
     "records_of": "replicate",
     "run": "replicate",
     "run_experiment": "experiments",
+    "track_record": "backtesting.record",
 }
 
 _MODULES = ("segments",)

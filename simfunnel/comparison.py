@@ -20,11 +20,13 @@ from simfunnel.replicate import Progress, outcomes, run
 from simfunnel.results import UNITS, Outcome, Runs, gather
 from simfunnel.runs import plain, version, write_tables_and_pictures
 from simfunnel.scenario import Scenario
+from simfunnel.scenario.worth import counts_ones
 from simfunnel.units import Span
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DRAWN = ("bookings", "wins", "profit", "utilisation", "wait")
 LEVEL = 0.90
 MOST = 10_000
 """Replications after which a comparison that was asked for a precision stops, reached or not."""
@@ -235,7 +237,8 @@ def write_comparison(
 
     base = comparison.baseline
     every = {base.scenario.name: base, **comparison.alternatives}
-    shown = list(metrics or ("bookings", "wins", "profit", "utilisation", "wait"))
+    left_out = kpis.OF_VALUES if all(counts_ones(runs.scenario.spec) for runs in every.values()) else ()
+    shown = list(metrics or (m for m in DRAWN if m not in left_out))
     drawn = comparison.table[comparison.table["metric"].isin(shown)].rename(columns={"alternative": "strategy"})
     picture = plots.comparison(
         drawn,

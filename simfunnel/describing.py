@@ -14,6 +14,7 @@ from simfunnel.plan import Uncertainty
 from simfunnel.scenario.conditions import STOCK, member_names, read_per
 from simfunnel.scenario.fields import STAYS, Drawn, Money
 from simfunnel.scenario.spec import FACTORS, EffectSpec, PluginSpec, RateSteps, ScenarioSpec, SourceSpec, StageSpec
+from simfunnel.scenario.worth import counts_ones
 from simfunnel.units import Number, Uncertain
 
 _ABOUT = "Counts and hours are means over the horizon, without effects, waiting and giving up; a run tells the rest."
@@ -57,6 +58,8 @@ def _heading(spec: ScenarioSpec) -> Iterator[str]:
 
 def _worth(spec: ScenarioSpec) -> str:
     """What a prospect is worth, by whatever decides it."""
+    if counts_ones(spec):
+        return "no deal has a value: each counts as 1, and a run leaves out what would only count them"
     cases = spec.value.cases.items()
     means = {name: money(case.mean(), spec.currency) for name, case in cases if isinstance(case, Distribution)}
     if spec.value.by is None:

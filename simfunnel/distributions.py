@@ -21,6 +21,7 @@ import numpy as np
 
 from simfunnel import families
 from simfunnel.errors import nearest, within
+from simfunnel.grid import CONSTANT, CONTINUOUS, DISCRETE, HALF, PER_OCTAVE
 from simfunnel.units import Number, Uncertain, read_number
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ class Distribution:
 
     def is_whole(self) -> bool:
         """Whether every draw is a whole number."""
-        from simfunnel.numerics import CONTINUOUS
-
         compiled = table(self.settled())
         return compiled.kind != CONTINUOUS and bool(np.all(compiled.data[-compiled.size :] % 1 == 0))
 
@@ -418,8 +417,6 @@ class QuantileTable:
 @lru_cache(maxsize=256)
 def table(distribution: Distribution) -> QuantileTable:
     """Compile a distribution that has no uncertain number left. Raises ValueError where it can't be."""
-    from simfunnel.numerics import CONSTANT
-
     if distribution.name == "constant":
         value = max(float(distribution.params[0][1]), distribution.floor)  # type: ignore[arg-type]
         return QuantileTable(CONSTANT, np.array([value]), 1, value)
@@ -456,8 +453,6 @@ def discrete(chances: Iterable[float], values: Iterable[float]) -> QuantileTable
 
 
 def _discrete(cumulated: Floats, values: Floats, floor: float) -> QuantileTable:
-    from simfunnel.numerics import DISCRETE
-
     cumulated = cumulated.astype(np.float64)
     cumulated[-1] = 1.0
     values = np.maximum(values, floor)
@@ -468,8 +463,6 @@ def _discrete(cumulated: Floats, values: Floats, floor: float) -> QuantileTable:
 def _continuous(
     ppf: Callable[[Floats], Any], isf: Callable[[Floats], Any], distribution: Distribution
 ) -> QuantileTable:
-    from simfunnel.numerics import CONTINUOUS, HALF, PER_OCTAVE
-
     position = np.arange(HALF)
     octave = np.maximum(1, -(-position // PER_OCTAVE))
     p = np.ldexp(0.5 * (1 + octave - position / PER_OCTAVE), -octave)

@@ -178,6 +178,10 @@ def share(part: Floats, whole: Floats) -> Floats:
     return found
 
 
+OF_VALUES = ("bookings", "revenue", "profit", "pipeline_value")
+"""The metrics that add up what deals are worth; where nobody knows that, they only count deals."""
+
+
 @metric("prospects", "prospects")
 def prospects(view: View) -> Floats:
     """Prospects who came (deals that were open at the start are not counted)."""

@@ -19,6 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from simfunnel.grid import CONSTANT, CONTINUOUS, HALF, OCTAVES, PER_OCTAVE
 from simfunnel.jit import compiled, inner
 
 Floats = NDArray[np.float64]
@@ -179,10 +180,6 @@ def unit_exponential(u: float) -> float:
 
 # --- distributions as quantile tables ---------------------------------------------------------------------------------
 
-CONSTANT, CONTINUOUS, DISCRETE = 0, 1, 2
-PER_OCTAVE = 128  # nodes for each halving of u (and of 1 - u)
-OCTAVES = 53  # down to 2**-54, the least number that `uniform` gives
-HALF = PER_OCTAVE * OCTAVES + 1  # nodes of one half of a table, the median included
 _HALF_BITS = 1022 << 52  # the bits of 1/2, as a whole number
 _NODE_BITS = 53 - PER_OCTAVE.bit_length()  # of these bits stand for a place between two nodes
 _NODE = 2.0**-_NODE_BITS

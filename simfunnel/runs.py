@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 from simfunnel.errors import InputError, RunError, not_among
 from simfunnel.files import Writer, disk, first_line, manifest_of, put_text, reason, sync, try_out, write_file
 from simfunnel.results import QUANTILES, Runs, summarise
+from simfunnel.scenario.worth import counts_ones
+from simfunnel.sourcecode import code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +105,9 @@ def tables_of(runs: Runs) -> dict[str, pd.DataFrame]:
 
 
 def figures_of(runs: Runs) -> dict[str, Figure]:
-    """The pictures of a run folder, by name."""
-    pictures = runs.plot
-    figures = {"fan": pictures.fan(), "distribution": pictures.distribution(), "funnel": pictures.funnel()}
+    """The pictures of a run folder, by name; of wins where bookings would only count them."""
+    pictures, what = runs.plot, "wins" if counts_ones(runs.scenario.spec) else "bookings"
+    figures = {"fan": pictures.fan(what), "distribution": pictures.distribution(what), "funnel": pictures.funnel()}
     return figures | ({"teams": pictures.teams()} if runs.scenario.spec.teams else {})
 
 
@@ -250,7 +252,8 @@ def write_folder(folder: Path | str, writers: Mapping[str, Writer], manifest: Ma
             write(target)
         files = sorted(file for file in part.rglob("*") if file.is_file())
         listed = {file.relative_to(part).as_posix(): _described(file) for file in files}
-        said = {**manifest, "version": version(), "python": platform.python_version(), "libraries": libraries()}
+        made_by = {"version": version(), "code": code(), "python": platform.python_version(), "libraries": libraries()}
+        said = {**manifest, **made_by}
         put_text(to_json({**said, "files": listed}) + "\n", part / MANIFEST)
     return Path(folder)
 

@@ -25,6 +25,7 @@ from simfunnel.replicate import Request
 from simfunnel.results import Outcome
 from simfunnel.runs import UNFINISHED, libraries, to_json, version
 from simfunnel.scenario import Scenario, load
+from simfunnel.sourcecode import code
 
 REQUEST, SCENARIO = "request.json", "scenario.yaml"
 
@@ -41,11 +42,13 @@ class Asked:
     log: bool
     version: str
     libraries: dict[str, str]
+    code: str = "not told"
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int, replications: int, request: Request) -> Asked:
         """What is asked for now."""
-        return cls(scenario.name, scenario.digest, seed, replications, request.by, request.log, version(), libraries())
+        made_by = version(), libraries(), code()
+        return cls(scenario.name, scenario.digest, seed, replications, request.by, request.log, *made_by)
 
 
 class Unfinished:
@@ -110,6 +113,7 @@ class Unfinished:
         for what, then, today in (
             ("the scenario", asked.digest[:12], now.digest[:12]),
             ("the version of simfunnel", asked.version, now.version),
+            ("the code of simfunnel", asked.code, now.code),
             ("a library's version", _listed(asked.libraries), _listed(now.libraries)),
         ):
             if then != today:

@@ -382,7 +382,7 @@ def test_an_interrupted_backtest_goes_on_for_the_same_numbers(found, export, tmp
     assert filecmp.cmpfiles(one, other, [str(path) for path in files], shallow=False)[1:] == ([], [])
 
 
-def test_what_was_asked_for_differently_is_not_resumed(export, tmp_path):
+def test_what_was_asked_for_differently_is_not_resumed(export, tmp_path, monkeypatch):
     options = {"every": "8 weeks", "replications": 3, "folder": tmp_path}
     with contextlib.suppress(KeyboardInterrupt):
         backtest(export, **options, progress=stopped_after(1))
@@ -392,6 +392,10 @@ def test_what_was_asked_for_differently_is_not_resumed(export, tmp_path):
         backtest(export, **options, country="US", resume=True)
     with pytest.raises(InputError, match=r"'busy' is not that of the unfinished backtest \(none then, 0.5 now\)"):
         backtest(export, **options, busy=0.5, resume=True)
+    monkeypatch.setattr("simfunnel.backtesting.kept.code", lambda: "0123")  # another state of the same version
+    with pytest.raises(InputError, match=r"'code' is not that of .* \([0-9a-f]{16} then, 0123 now"):
+        backtest(export, **options, resume=True)
+    monkeypatch.undo()
     part = next((tmp_path / "unfinished").glob("*.npz"))
     part.write_bytes(b"PK")
     with pytest.raises(InputError, match="is damaged"):

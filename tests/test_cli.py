@@ -401,6 +401,49 @@ def test_fit_keeps_a_scenario_that_is_there(folder, capsys):
     assert "Fitted from deals.csv" in Path("model.yaml").read_text()
 
 
+def test_fit_anew_keeps_what_was_written_by_hand(folder, capsys):
+    Path("deals.csv").write_text(
+        "id,created,closed,stage,amount\na,2026-01-05,2026-02-01,won,100\nb,2026-01-08,,open,\n"
+    )
+    fit = ["fit", "deals.csv", "-o", "model.yaml"]
+    assert main(fit) == 0
+    mine = Path("model.yaml").read_text().replace("horizon: 2 quarters", "horizon: 3 quarters")
+    Path("model.yaml").write_text(mine)
+    capsys.readouterr()
+    assert main(fit) == 2
+    assert "To keep these and fit all else anew, add --keep model.yaml" in capsys.readouterr().err
+    assert main([*fit, "--keep", "model.yaml"]) == 0  # in its place
+    assert "written by hand, and kept: horizon" in capsys.readouterr().out
+    assert "# Written by hand: horizon.\nhorizon: 3 quarters" in Path("model.yaml").read_text()
+    assert main(["fit", "deals.csv", "-o", "tiny.yaml", "--keep", "model.yaml"]) == 2  # another one is not overwritten
+    assert Path("tiny.yaml").read_text() == TINY
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (None, "kept.yaml: no such file"),
+        ("teams: [", ": is not valid YAML"),
+        (
+            "temas: {sellers: {size: 3}}",
+            "kept.yaml: what it keeps does not go with what was fitted anew, so nothing was",
+        ),
+        (TINY, "kept.yaml: does not tell what in it was fitted"),
+    ],
+    ids=["missing", "broken", "misspelt", "whole"],
+)
+def test_what_cannot_be_kept_is_told_and_nothing_is_written(folder, capsys, kept, words):
+    Path("deals.csv").write_text(
+        "id,created,closed,stage,amount\na,2026-01-05,2026-02-01,won,100\nb,2026-01-08,,open,\n"
+    )
+    if kept:
+        Path("kept.yaml").write_text(kept)
+    before = set(folder.iterdir())
+    assert main(["fit", "deals.csv", "-o", "new.yaml", "--keep", "kept.yaml"]) == 2
+    assert words in capsys.readouterr().err
+    assert set(folder.iterdir()) == before
+
+
 def test_a_date_that_is_none_is_told_how_to_be_written(folder, capsys):
     assert main(["forecast", "tiny.yaml", "--as-of", "30/09/2026"]) == 2
     assert "--as-of: '30/09/2026' is no date; write it as 2026-10-01" in capsys.readouterr().err

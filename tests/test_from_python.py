@@ -1,5 +1,6 @@
 """The library as a user writes it in Python: the lines of the design and of the README, in one session."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 
 import simfunnel as sf
+from simfunnel.cli import main
+from simfunnel.forecasting.files import results_json
 from simfunnel.starter import write_starter
 
 B2B = """
@@ -69,3 +72,27 @@ def test_what_was_fitted_is_forecast_as_it_is_and_as_its_file(folder):
     read = sf.forecast(sf.load(Path("model.yaml")), history.open_deals(), replications=5)
     pd.testing.assert_frame_equal(found.parts, read.parts, check_exact=True)
     assert sf.from_today(model, history).tree == sf.from_today(sf.load("model.yaml"), history).tree
+
+
+@pytest.mark.parametrize("as_of", ["2026-06-15", None])
+def test_a_forecast_with_its_track_record_has_the_numbers_of_the_command(folder, capsys, as_of):
+    """From a model with a fiscal year and holidays of its own, which the past dates are to have too."""
+    dated = ["--as-of", as_of] if as_of else []
+    assert main(["fit", "deals.csv", "-o", "m.yaml", "--country", "US", "--fiscal-year-ends", "January", *dated]) == 0
+    capsys.readouterr()
+    assert main(["forecast", "m.yaml", "--deals", "deals.csv", *dated, "-n", "20", "--past", "2", "--json"]) == 0
+    command = json.loads(capsys.readouterr().out)
+
+    model, history = sf.load("m.yaml"), sf.read_crm("deals.csv", as_of=as_of)
+    record = sf.track_record(model, "deals.csv", as_of=history.as_of, dates=2)
+    found = sf.forecast(model, history, replications=20, record=record)
+    assert json.loads(json.dumps(results_json(found, "quarter"))) == command
+    alone = sf.forecast(model, history, replications=20)
+    assert json.loads(json.dumps(results_json(alone, "quarter")))["results"] != command["results"]
+    assert "as `simfunnel forecast --past 0` has it" in str(sf.forecast.__doc__)
+
+
+def test_a_history_too_short_for_a_track_record_is_told(folder):
+    model = sf.fit(sf.read_crm("deals.csv"))
+    with pytest.raises(sf.InputError):
+        sf.track_record(model, "deals.csv", as_of="2025-05-01")

@@ -20,6 +20,7 @@ LAYERS = (
     # ground: knows nothing of scenarios
     "errors",
     "units",
+    "grid",
     "jit",
     "numerics",
     "randomness",
@@ -40,6 +41,7 @@ LAYERS = (
     "describing",
     "plots",
     "files",
+    "sourcecode",
     "spreadsheets",
     "results",
     "replicate",
@@ -159,6 +161,13 @@ def test_start_up_loads_no_heavy_library(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_a_scenario_is_read_without_the_engines() -> None:
+    """So that what is wrong with a file is told before they could have been loaded."""
+    code = "import sys; from simfunnel.scenario import load; load('tests/example.yaml'); print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def write_tree(root: Path, files: Mapping[str, str]) -> Path:

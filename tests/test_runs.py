@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from simfunnel.errors import InputError, RunError
 from simfunnel.replicate import run
 from simfunnel.results import Runs
 from simfunnel.scenario import from_tree, load
+from simfunnel.sourcecode import code, digest_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TREE: dict[str, Any] = {
@@ -88,8 +90,23 @@ def test_manifest_says_what_was_run(folder: Path, runs: Runs) -> None:
     assert (said["seed"], said["replications"], said["days"]) == (5, 3, 35)
     assert (said["start"], said["currency"], said["command"]) == ("2026-10-01", "EUR", "run klein.yaml -n 3")
     assert said["version"] == folders.version()
+    assert said["code"] == code()
     assert said["libraries"]["numpy"] == np.__version__
     assert str(folder.parent) not in (folder / "manifest.json").read_text(encoding="utf-8")
+
+
+def test_the_code_s_digest_is_that_of_its_files_and_their_names(tmp_path: Path) -> None:
+    def digest(**files: str) -> str:
+        shutil.rmtree(tmp_path / "p", ignore_errors=True)
+        for name, text in {"a.py": "1", "b/c.py": "2", "b/__pycache__/c.py": "3", "d.txt": "4", **files}.items():
+            (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "p" / name).write_text(text)
+        return digest_of(tmp_path / "p")
+
+    same = [digest(), digest(), digest(**{"b/__pycache__/c.py": "x"}), digest(**{"d.txt": "x"})]
+    others = [digest(**{"a.py": "x"}), digest(**{"b/c.py": "x"}), digest(**{"b/e.py": "2"}), digest(**{"a.py": "12"})]
+    assert len(set(same)) == 1
+    assert len({*same, *others}) == 5
 
 
 def test_scenario_in_the_folder_is_the_one_that_was_run(folder: Path, runs: Runs) -> None:

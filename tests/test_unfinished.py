@@ -139,6 +139,7 @@ def test_resuming_another_scenario_is_refused(
     ("change", "words"),
     [
         ({"version": "0.0.0"}, "the version of simfunnel is not that of the unfinished run (0.0.0 then"),
+        ({"code": "0123"}, "the code of simfunnel is not that of the unfinished run (0123 then"),
         ({"libraries": {"numpy": "1.0"}}, "a library's version is not that of the unfinished run (numpy 1.0 then"),
         ({"log": True}, "this run kept a log: name its file with --log"),
         ({"strange": 1}, "request.json is damaged"),
@@ -151,6 +152,17 @@ def test_resuming_under_other_conditions_is_refused(
     request.write_text(json.dumps({**json.loads(request.read_text()), **change}))
     assert main(["run", "--resume", str(tmp_path / "run")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_was_begun_before_code_was_told_is_not_resumed(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = begun(scenario, tmp_path) / "unfinished/request.json"
+    said = json.loads(request.read_text())
+    del said["code"]
+    request.write_text(json.dumps(said))
+    assert main(["run", "--resume", str(tmp_path / "run")]) == 2
+    assert "the code of simfunnel is not that of the unfinished run (not told then" in capsys.readouterr().err
 
 
 def test_a_damaged_batch_is_told(scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,8 @@ from simfunnel.forecasting.files import pictures, results_json, write_forecast
 from simfunnel.forecasting.forecast import Forecast, forecast
 from simfunnel.forecasting.windows import NO_VALUES, says_values
 from simfunnel.kpis import METRICS
-from simfunnel.scenario import from_tree
+from simfunnel.scenario import from_tree, load_text
+from simfunnel.scenario.worth import counts_ones
 
 MONEY = {name for name, metric in METRICS.items() if metric.unit == "money"}
 
@@ -103,3 +104,77 @@ def test_a_bridge_says_that_its_bookings_are_wins(export: Path) -> None:
     assert any("bookings are the number of wins" in note for note in found.notes)
     with pytest.raises(InputError, match="knows no values of deals"):
         bridge(model, None, then, now, replications=3, target=1e6)
+
+
+# --- what is simulated and compared -----------------------------------------------------------------------------------
+
+ONES = """
+name: Ones
+start: 2026-10-01
+horizon: 2 quarters
+sources: {web: {rate: 2 per day, cost: 3 each}}
+value: 1
+teams: {sellers: {size: 2}}
+stages:
+  open:
+    work: {team: sellers, effort: 3 h}
+    exits:
+      won: {chance: 40%, after: {exponential: 10 days}}
+      lost: {after: {exponential: 10 days}}
+  won: {books: value}
+"""
+AMOUNTS = ("bookings", "revenue", "profit", "pipeline value")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "counts"),
+    [
+        ("", "", True),
+        ("value: 1", "value: 2", False),
+        ("value: 1", "value: {exponential: 5}", False),
+        ("value: 1", "currency: USD", False),
+        ("books: value", "books: 500", False),
+    ],
+    ids=["ones", "twos", "drawn", "unsaid", "booked as such"],
+)
+def test_a_scenario_that_counts_ones_is_told_from_others(was: str, now: str, counts: bool) -> None:
+    assert counts_ones(load_text(ONES.replace(was, now) if was else ONES).spec) == counts
+
+
+@pytest.fixture
+def ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "ones.yaml").write_text(ONES)
+    (tmp_path / "more.yaml").write_text("extends: ones.yaml\nname: More\noverride: {teams: {sellers: {size: 3}}}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "ones.yaml", "-n", "3", "--by", "source", "-o", "out"],
+        ["compare", "ones.yaml", "more.yaml", "-n", "3", "-o", "out"],
+    ],
+    ids=["run", "compare"],
+)
+def test_a_run_and_a_comparison_leave_out_what_would_only_count_deals(
+    ones: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "Deals have no values: of money only costs are told, in USD." in shown
+    assert not [word for word in AMOUNTS if word in shown.lower()]
+    assert "wins" in shown
+    assert "cost" in shown.replace("only costs", "")
+    pictures = " ".join(file.read_text().lower() for file in (ones / "out" / "pictures").glob("*.svg"))
+    assert not [word for word in AMOUNTS if word in pictures]
+    (ones / "ones.yaml").write_text(ONES.replace("value: 1", "value: 100"))
+    assert main([*command[:-1], "other"]) == 0
+    assert "bookings" in capsys.readouterr().out
+
+
+def test_check_says_that_no_deal_has_a_value(ones: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "ones.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "no deal has a value: each counts as 1" in shown
+    assert "1 USD on average" not in shown

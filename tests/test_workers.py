@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from simfunnel import runs as folders
+from simfunnel.cli import main
 from simfunnel.replicate import run
 from simfunnel.scenario import from_tree
 from simfunnel.workers import meanwhile
@@ -60,3 +63,9 @@ def test_a_command_that_fails_before_its_workers_are_ready_ends_them_without_a_w
     assert done.stderr.splitlines() == [
         f"{faulty}:1: holds a single text, not keys with values such as name: and start:"
     ]
+
+
+def test_for_a_file_that_is_not_there_no_workers_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would take the cores that are to look for what was meant."""
+    monkeypatch.setattr("simfunnel.workers.begun", lambda workers: pytest.fail(f"{workers} workers have begun"))
+    assert main(["run", str(tmp_path / "nowhere.yaml"), "--workers", "2"]) == 2

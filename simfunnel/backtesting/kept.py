@@ -24,6 +24,7 @@ from simfunnel.errors import InputError
 from simfunnel.files import write_file, write_text
 from simfunnel.forecasting.windows import Window
 from simfunnel.runs import UNFINISHED, libraries, plain, to_json, version
+from simfunnel.sourcecode import code
 
 REQUEST = "request.json"
 
@@ -33,7 +34,8 @@ class Kept:
 
     def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
         self.folder = folder / UNFINISHED
-        self.asked: dict[str, Any] = plain({**asked, "version": version(), "libraries": libraries()})
+        made_by = {"version": version(), "code": code(), "libraries": libraries()}
+        self.asked: dict[str, Any] = plain({**asked, **made_by})
 
     def begin(self) -> None:
         """Begin anew; what an earlier one left unfinished in this folder is given up."""

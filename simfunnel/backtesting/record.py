@@ -9,8 +9,11 @@ from pathlib import Path
 from simfunnel.backtesting.backtest import backtest
 from simfunnel.backtesting.dates import as_of_dates
 from simfunnel.backtesting.tables import record_of
-from simfunnel.crm.importing import Export
+from simfunnel.crm.importing import Export, read_export
+from simfunnel.crm.maps import Said
 from simfunnel.errors import InputError
+from simfunnel.fitting.fit import Fitted
+from simfunnel.forecasting.forecast import model_of
 from simfunnel.forecasting.pooling import Track
 from simfunnel.replicate import Progress
 from simfunnel.runs import read_table
@@ -34,6 +37,62 @@ def country_of(scenario: Scenario) -> str:
     calendar = scenario.tree.get("calendar")
     holidays = calendar.get("holidays") if isinstance(calendar, dict) else None
     return holidays if isinstance(holidays, str) and not holidays[:1].isdigit() else ""
+
+
+def track_record(
+    scenario: Scenario | Fitted,
+    *sources: str | Path,
+    mapping: Said = None,
+    as_of: date | str | None = None,
+    dates: int = DATES,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Track:
+    """How forecasts from the last few past dates turned out, for `forecast` to pool by, as the command does unasked.
+
+    `forecast(model, history, record=track_record(model, "deals.csv", as_of=history.as_of))` gives the numbers of
+    `simfunnel forecast model.yaml --deals deals.csv`, for the same date, seed and replications.
+
+    Args:
+        scenario: the model that is to forecast; the past dates have its fiscal year and its country's holidays.
+        *sources: the export, as in `read_crm`.
+        mapping: what the names in it mean, as in `read_crm`.
+        as_of: the date on which the data ends; the export's own last day unless said.
+        dates: how many past dates, four weeks apart (`--past`).
+        seed: that of the forecast.
+        workers: how many processes.
+        progress: told after each date.
+
+    Raises:
+        InputError: the export can't be read, or the history is too short; the command then takes the simulation alone.
+    """
+    export = read_export(*sources, mapping=mapping)
+    day = export.until(as_of).as_of
+    return record_for(model_of(scenario), export, day, dates=dates, seed=seed, workers=workers, progress=progress)
+
+
+def record_for(
+    scenario: Scenario,
+    export: Export,
+    as_of: date,
+    *,
+    dates: int = DATES,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Track:
+    """The record before a day, with the fiscal year and the country's holidays of a scenario (see `record_before`)."""
+    return record_before(
+        export,
+        as_of,
+        dates=dates,
+        seed=seed,
+        workers=workers,
+        fiscal_year_ends=scenario.spec.fiscal_year_ends,
+        country=country_of(scenario),
+        progress=progress,
+    )
 
 
 def record_before(

@@ -186,7 +186,7 @@ def _record(export: Export | None, as_of: date | None, model: Scenario, asked: F
 
     None where there is no history, where none is wanted, and, with a word, where the history is too short.
     """
-    from simfunnel.backtesting.record import country_of, read_record, record_before
+    from simfunnel.backtesting.record import read_record, record_for
     from simfunnel.cli.screens import progress
 
     if asked.calibrated:
@@ -195,16 +195,8 @@ def _record(export: Export | None, as_of: date | None, model: Scenario, asked: F
         return None
     try:
         with progress("forecasting from past dates") as tell:
-            return record_before(
-                export,
-                as_of,
-                dates=asked.past,
-                seed=asked.seed,
-                workers=all_cores(asked.workers),
-                fiscal_year_ends=model.spec.fiscal_year_ends,
-                country=country_of(model),
-                progress=tell,
-            )
+            workers = all_cores(asked.workers)
+            return record_for(model, export, as_of, dates=asked.past, seed=asked.seed, workers=workers, progress=tell)
     except InputError as short:
         print(f"the simulation alone: {short}", file=sys.stderr)
         return None

@@ -24,7 +24,7 @@ from simfunnel.cli.options import (
     read,
 )
 from simfunnel.cli.output import say_if_cold, show, told
-from simfunnel.errors import InputError
+from simfunnel.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from simfunnel.segments import Segments
@@ -42,6 +42,7 @@ def fit(
     country: str = "",
     fiscal_year_ends: str = "December",
     seed: int = 1,
+    keep: Path | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Fit a scenario to deals or a log of events: what was found, what was assumed, and a file to read and edit.
@@ -59,18 +60,25 @@ def fit(
         country: Whose public holidays slow deals down, such as US or DE-BY; none unless said.
         fiscal_year_ends: The month in which the fiscal year ends, for deals may follow its quarters.
         seed: The seed of the intervals' resampling.
-        replace: Overwrite the scenario file where it exists already.
+        keep: An earlier fitted file that you have edited: what you wrote by hand stays and is marked, all else is
+            fitted anew. Or a file that holds nothing but parts of a scenario, to keep. It may be --output itself, which
+            then loses comments of yours. Give the other options again.
+        replace: Overwrite the scenario file where it exists already, with all that you wrote into it.
     """
     from simfunnel.calendars import read_month
     from simfunnel.cli.screens import show_frame
     from simfunnel.crm import read_crm
     from simfunnel.files import check_file, write_text
     from simfunnel.fitting.fit import fit as fit_history
-    from simfunnel.scenario import load_text
+    from simfunnel.fitting.keeping import read_hand
 
-    if output.exists() and not replace:
-        raise InputError(f"{output} exists already, perhaps with changes of yours; name another file, or add --replace")
+    if output.exists() and not replace and not (keep and keep.exists() and keep.samefile(output)):
+        raise InputError(
+            f"{output} exists already, perhaps with changes of yours. To keep these and fit all else anew, add "
+            f"--keep {output} (with the same -o, or another); to lose them, add --replace"
+        )
     check_file(output)
+    mine = read_hand(keep) if keep else None
     year_ends = read(read_month, fiscal_year_ends, "--fiscal-year-ends")
     history = read_crm(*exports, mapping=map_, as_of=day(as_of))
     print(history.quality.to_text())
@@ -82,15 +90,29 @@ def fit(
         currency=money,
         country=country,
         fiscal_year_ends=year_ends,
+        keep=mine,
     )
     text = model.to_yaml()
-    load_text(text, output.parent, str(output))
+    _check_fitted(text, output, keep)
     write_text(output, text)
     show_frame(model.table, f"Fitted from {history.name}")
     print("Assumed:", *(f"- {assumption}" for assumption in model.assumptions), sep="\n")
     said = f" --map {map_}" if map_ else ""
     deals = shlex.join(exports)
     print(f"\nWritten: {output}. Next: simfunnel forecast {output} --deals {deals} --as-of {history.as_of}{said}")
+
+
+def _check_fitted(text: str, output: Path, keep: Path | None) -> None:
+    """Raise InputError where what was kept by hand does not go with what was fitted."""
+    from simfunnel.scenario import load_text
+
+    try:
+        load_text(text, output.parent, str(output))
+    except InputError as error:
+        if keep is None:
+            raise
+        first = Fault("what it keeps does not go with what was fitted anew, so nothing was written:", file=str(keep))
+        raise InputError([first, *(Fault(one.message, one.path) for one in error.faults)]) from None
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
         scenario: The scenario file.
         asked: The options.
     """
-    with _workers_begun(asked) as wait_for_them:  # before all imports, which take as long as their start
+    with _workers_begun(scenario, asked) as wait_for_them:  # before all imports, which take as long as their start
         job = _prepared(scenario, asked)
         from simfunnel import runs
         from simfunnel.cli.screens import show_runs
@@ -101,10 +101,11 @@ def run(scenario: Path | None = None, /, *, asked: Annotated[RunOptions, Flat] =
     return INTERRUPTED if interrupted else 0
 
 
-def _workers_begun(asked: RunOptions) -> AbstractContextManager[Callable[[], None]]:
-    """Workers that start meanwhile, where some will be needed for sure."""
+def _workers_begun(scenario: Path | None, asked: RunOptions) -> AbstractContextManager[Callable[[], None]]:
+    """Workers that start meanwhile, where some will be needed for sure; what they would run may still be faulty."""
     workers = crew(asked.workers, asked.replications, "compiled")
-    if not 1 < workers <= MOST_EARLY or asked.cluster or asked.resume:
+    is_there = scenario is not None and scenario.is_file()
+    if not 1 < workers <= MOST_EARLY or asked.cluster or asked.resume or not is_there:
         return nullcontext(lambda: None)
     from simfunnel.workers import begun
 

@@ -13,6 +13,7 @@ from simfunnel import kpis
 from simfunnel.formatting import figure, hours, share, signed
 from simfunnel.replicate import Progress
 from simfunnel.results import Runs, summarise
+from simfunnel.scenario.worth import counts_ones
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,14 +75,15 @@ def progress(what: str) -> Iterator[Progress]:
 def metrics_worth_showing(runs: Runs) -> list[str]:
     """The metrics that say something of this scenario: not those that are zero or undefined throughout.
 
-    But that nothing is won or booked, where it could be, is said.
+    But that nothing is won or booked, where it could be, is said. Amounts that would only count deals are left out.
     """
+    left_out = kpis.OF_VALUES if counts_ones(runs.scenario.spec) else ()
     worth = _said(runs.kpis[runs.kpis.unit == "all"], FIRST)
     stages = runs.scenario.spec.stages.values()
     asked = {"wins": any(stage.is_customer for stage in stages), "bookings": any(stage.books for stage in stages)}
     worth = [m for m in dict.fromkeys((*FIRST, *kpis.METRICS)) if m in worth or asked.get(m)]
     same = runs.values("revenue", "all").equals(runs.values("bookings", "all"))
-    return [m for m in worth if not (m == "revenue" and same)]
+    return [m for m in worth if not (m == "revenue" and same) and m not in left_out]
 
 
 def _said(rows: pd.DataFrame, first: Sequence[str]) -> list[str]:
@@ -98,7 +100,7 @@ def show_runs(runs: Runs, unit: str = "quarter", by: str | None = None) -> None:
     currency = runs.scenario.spec.currency
     title = f"{runs.scenario.name}: {runs.replications} replications, seed {runs.seed}"
     out.print(f"\n{title}", style="bold")
-    out.print(f"Each cell: P50, the median (P10, low – P90, high). Money in {currency}.")
+    out.print(f"Each cell: P50, the median (P10, low – P90, high). {_of_money(currency, runs)}")
     summary = runs.summary(unit)
     labels = list(dict.fromkeys(summary["period"]))
     rows = {(row["metric"], row["period"]): row for row in summary.to_dict("records")}
@@ -110,8 +112,18 @@ def show_runs(runs: Runs, unit: str = "quarter", by: str | None = None) -> None:
             table.add_row(metric.replace("_", " "), *(_band(rows[metric, period], metric) for period in part))
         out.print(table)
     if by and runs.grouped is not None:
-        show_groups(runs.grouped, by)
+        grouped = runs.grouped
+        if counts_ones(runs.scenario.spec):
+            grouped = grouped[~grouped["metric"].isin(kpis.OF_VALUES)]
+        show_groups(grouped, by)
     show_teams(runs)
+
+
+def _of_money(currency: str, *several: Runs) -> str:
+    """In what money is told, or why some is not."""
+    if all(counts_ones(runs.scenario.spec) for runs in several):
+        return f"Deals have no values: of money only costs are told, in {currency}."
+    return f"Money in {currency}."
 
 
 def _band(row: Mapping[Hashable, Any], metric: str) -> str:
@@ -181,7 +193,7 @@ def show_comparison(comparison: Comparison, metrics: list[str] | None = None) ->
     shown = metrics or worth
     out.print(
         f"\nAgainst {base.scenario.name}: {base.replications} replications on the same luck, "
-        f"seed {base.seed}. Money in {currency}.\n"
+        f"seed {base.seed}. {_of_money(currency, base, *comparison.alternatives.values())}\n"
         f"P(better) is the share of replications in which the alternative is better."
     )
     for name, rows in comparison.table.groupby("alternative", sort=False):

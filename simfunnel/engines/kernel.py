@@ -46,10 +46,10 @@ from simfunnel.engines.records import (
     STILL_WAITING,
     TOUCH_COST,
 )
+from simfunnel.grid import CONSTANT
 from simfunnel.jit import compiled, inner
 from simfunnel.numerics import (
     AGAIN,
-    CONSTANT,
     MISSES,
     MOST_MISSES,
     PASSED,

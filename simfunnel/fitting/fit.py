@@ -27,6 +27,7 @@ from simfunnel.fitting.effort import Effort, fit_effort
 from simfunnel.fitting.exits import Exits, fit_exits
 from simfunnel.fitting.exposure import KINDS, exposure
 from simfunnel.fitting.figures import Z95, Estimate, Row, as_row, factor_estimate, percent
+from simfunnel.fitting.keeping import Hand, Laid, hand_of, marks_of
 from simfunnel.fitting.pace import Pace
 from simfunnel.fitting.phases import Phases, fit_days
 from simfunnel.fitting.values import OTHER, Values, fit_values
@@ -35,7 +36,6 @@ from simfunnel.fitting.watching import daily_counts
 from simfunnel.fitting.writing import STAYS, TEAM, WON, duration, goal_name
 from simfunnel.formatting import counted
 from simfunnel.scenario.documents import dump
-from simfunnel.scenario.variants import merge
 
 SELLING_TIME = 0.35  # of a seller's hours; surveys find 22% to 46%
 HOURS_A_WEEK = 40.0  # Mon-Fri 09:00-17:00
@@ -58,6 +58,7 @@ class Fitted:
     assumptions: tuple[str, ...]
     comments: dict[str, str] = field(repr=False)
     title: str = ""
+    marks: tuple[str, ...] = field(default=(), repr=False)
 
     def to_yaml(self, path: str | Path | None = None) -> str:
         """The scenario as YAML with comments on where its numbers come from; written to `path` if that is given."""
@@ -66,6 +67,7 @@ class Fitted:
         for key, value in self.tree.items():
             note = self.comments.get(key)
             parts.append(("\n" + _comment([note]) if note else "") + _section(key, value))
+        parts.append("\n" + _comment([*self.marks]) if self.marks else "")
         text = "".join(parts)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
@@ -110,7 +112,7 @@ def fit(
     currency: str = "USD",
     country: str = "",
     fiscal_year_ends: int = 12,
-    keep: Mapping[str, Any] | None = None,
+    keep: Hand | Mapping[str, Any] | str | Path | None = None,
 ) -> Fitted:
     """Fit a scenario to a history of deals.
 
@@ -123,26 +125,27 @@ def fit(
         currency: of the values; an export doesn't say.
         country: whose public holidays are kept, such as US or DE-BY; none unless said.
         fiscal_year_ends: the month in which the fiscal year ends, 1 to 12; deals may follow its quarters.
-        keep: parts of the scenario written by hand, such as {"teams": {"sellers": {"selling_time": "50%"}}}; they win
-            over what is fitted, and are marked in the file.
+        keep: parts of the scenario written by hand, such as {"teams": {"sellers": {"selling_time": "50%"}}}; or a file
+            that holds such parts, or one that was fitted and then edited, of which what was changed by hand is taken.
+            They win over what is fitted, and are marked in the file.
 
     Raises:
-        InputError: no deals, `busy` is not between 0 and 1, the country is not known, or there is no such month.
+        InputError: no deals, `busy` is not between 0 and 1, the country is not known, there is no such month, or it
+            can't be told from the file to keep what was written by hand.
     """
     if history.deals.empty:
         raise InputError("no deals")
     check_busy(busy)
-    _check_month(fiscal_year_ends, keep or {})
+    hand = hand_of(keep)
+    _check_month(fiscal_year_ends, hand)
     years = range(history.deals["created"].min().year - 1, history.as_of.year + 3)
     found = _find(history, busy, seed, holidays_of(country, years), fiscal_year_ends)
     tree = _tree(history, found, currency, country)
     table = pd.DataFrame(_rows(found), columns=["what", "estimate", "low", "high", "unit", "how", "n"])
     said = (*found.words, *_assumptions(history, found, currency, country))
-    comments = _comments(found)
-    if keep:
-        tree, comments = _kept(tree, comments, keep)
-        said = (*said, f"written by hand, and kept: {', '.join(_places(keep))}")
-    return Fitted(tree, table, said, comments, _title(history))
+    laid = hand.over(tree)
+    said += _kept_words(laid, keep)
+    return Fitted(laid.tree, table, said, _marked(_comments(found), laid), _title(history), tuple(marks_of(tree, laid)))
 
 
 def _find(history: History, busy: float | None, seed: int, holidays: frozenset[date], fiscal_year_ends: int) -> _Found:
@@ -264,11 +267,11 @@ def holidays_of(country: str, years: Iterable[int]) -> frozenset[date]:
         raise InputError(f"country: {error}") from error
 
 
-def _check_month(fiscal_year_ends: object, keep: Mapping[str, Any]) -> None:
+def _check_month(fiscal_year_ends: object, hand: Hand) -> None:
     """Raise InputError unless the fiscal year ends in a month, and one way says which."""
     if isinstance(fiscal_year_ends, bool) or not isinstance(fiscal_year_ends, int) or not 1 <= fiscal_year_ends <= 12:
         raise InputError(f"fiscal_year_ends is a month, 1 to 12, not {fiscal_year_ends}")
-    if "fiscal_year_ends" in keep:
+    if hand.has("fiscal_year_ends"):
         raise InputError("fiscal_year_ends can't be kept by hand: closings are fitted by its quarters; give it to fit")
 
 
@@ -326,26 +329,6 @@ def _shares(history: History, name: str) -> dict[str, tuple[int, int]]:
     counts = (fresh if len(fresh) else deals[name]).value_counts()
     every = counts.reindex(sorted(deals[name].unique()), fill_value=0)
     return {str(level): (int(n), int(counts.sum())) for level, n in every.items()}
-
-
-def _kept(
-    tree: dict[str, Any], comments: dict[str, str], keep: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The scenario with the parts written by hand laid over it, each section with a word on them."""
-    notes = dict(comments)
-    for key in keep:
-        mine = f"Written by hand: {', '.join(_places({key: keep[key]}))}."
-        notes[key] = f"{notes[key]}\n{mine}" if key in notes else mine
-    return dict(merge(tree, dict(keep))), notes
-
-
-def _places(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """The dotted places of the leaves of a tree."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _places(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}"
 
 
 # --- the table of all numbers -----------------------------------------------------------------------------------------
@@ -430,6 +413,22 @@ def _section(key: str, value: Any) -> str:
 
 def _comment(lines: list[str]) -> str:
     return "".join(f"# {line}".rstrip() + "\n" for text in lines for line in text.splitlines() or [""])
+
+
+def _kept_words(laid: Laid, keep: object) -> tuple[str, ...]:
+    """What was written by hand, and what became of it."""
+    if keep is None:
+        return ()
+    sections = laid.by_section
+    said = f"written by hand, and kept: {', '.join(sections.values())}" if sections else "nothing was written by hand"
+    lost = ", ".join(".".join(place) for place in laid.lost)
+    return (said, f"written by hand, but what it changed is no longer there: {lost}") if lost else (said,)
+
+
+def _marked(comments: dict[str, str], laid: Laid) -> dict[str, str]:
+    """The comments, each section with a word on what was written by hand in it."""
+    mine = {key: f"Written by hand: {places}." for key, places in laid.by_section.items()}
+    return {key: "\n".join(d[key] for d in (comments, mine) if key in d) for key in {**comments, **mine}}
 
 
 def _title(history: History) -> str:

@@ -104,6 +104,9 @@ def forecast(
 ) -> Forecast:
     """Forecast bookings, wins and pipeline for so many fiscal quarters, the current one counted as the first.
 
+    Unless a `record` is given, this is the simulation alone, as `simfunnel forecast --past 0` has it. The command pools
+    it with simple forecasts, by what past dates teach; `record=sf.track_record(model, "deals.csv")` gives its numbers.
+
     Args:
         scenario: the model, read from its file or just as `fit` returns it.
         deals: a history read by `read_crm`, or a table of open deals (id, stage, age in days, value, member,
@@ -117,9 +120,9 @@ def forecast(
         replications: how many replications.
         seed: the same seed gives the same results.
         workers: how many processes.
-        record: of past forecasts from this history (see `backtesting.record`): totals still to come are pooled with
-            what the baselines foresee and widened, as the record tells, and notes say so; without a history it has
-            no say.
+        record: of past forecasts from this history (of `track_record`, or a backtest's): totals still to come are
+            pooled with what the baselines foresee and widened, as the record tells, and notes say so; without a
+            history it has no say.
         progress: told after each replication.
 
     Raises:
@@ -132,7 +135,7 @@ def forecast(
     import pandas as pd
 
     history = deals if isinstance(deals, History) else None
-    scenario = _model(scenario)
+    scenario = model_of(scenario)
     day = _as_of(scenario, history, as_of)
     notes = _data_end_early(history) if history else []
     ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
@@ -185,7 +188,7 @@ def check_target(scenario: Scenario, target: float | None) -> None:
         )
 
 
-def _model(scenario: Scenario | Fitted) -> Scenario:
+def model_of(scenario: Scenario | Fitted) -> Scenario:
     """The scenario; of what was fitted, the one that its file would be read as."""
     return scenario if isinstance(scenario, Scenario) else from_tree(scenario.tree)
 
@@ -249,7 +252,7 @@ def from_today(
     had to be left out is added to `notes`. Raises InputError where deals and scenario don't fit.
     """
     history = deals if isinstance(deals, History) else None
-    scenario = _model(scenario)
+    scenario = model_of(scenario)
     day = as_of or (history.as_of if history else scenario.spec.start - timedelta(days=1))
     table = open_deals_for(deals, scenario) if isinstance(deals, History) else deals
     return prepared(scenario, table, day, quarters, [] if notes is None else notes)

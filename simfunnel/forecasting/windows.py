@@ -16,11 +16,10 @@ from simfunnel.numerics import Floats
 from simfunnel.plan import NOWHERE, Uncertainty, compile_plan
 from simfunnel.replicate import engine_for, simulate
 from simfunnel.scenario import Scenario
+from simfunnel.scenario.worth import says_values as says_values
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from simfunnel.scenario.spec import ScenarioSpec
 
 METRICS = ("bookings", "wins")
 NEXT_4, NEXT_13, THIS_QUARTER, NEXT_QUARTER = "next 4 weeks", "next 13 weeks", "this quarter", "next quarter"
@@ -77,19 +76,6 @@ def worth(deals: pd.DataFrame) -> pd.Series[float]:
 def has_values(deals: pd.DataFrame) -> bool:
     """Whether a history tells what a won deal was worth."""
     return bool((deals.loc[deals["outcome"] == "won", "value"] > 0).any())
-
-
-def says_values(spec: ScenarioSpec) -> bool:
-    """Whether a scenario says what deals are worth: in `value`, in its open deals, by an effect or by `books`.
-
-    One fitted to a history that does not know it has `value: 1`, so that wins are counted.
-    """
-    drawn = [getattr(case, "params", ()) for case in spec.value.cases.values()]
-    counts = all(params in ((("value", 0.0),), (("value", 1.0),)) for params in drawn)
-    listed = any(deal.value not in (None, 1.0) for source in spec.sources.values() for deal in source.deals or ())
-    changed = any(effect.value is not None for effect in spec.effects)
-    fixed = any(stage.books and stage.books.fixed for stage in spec.stages.values())
-    return not counts or listed or changed or fixed
 
 
 def is_told(metric: str, *, valued: bool) -> bool:

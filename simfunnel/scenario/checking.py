@@ -21,9 +21,21 @@ from simfunnel.scenario.documents import Path_, read_text
 from simfunnel.scenario.effect_checks import conditions_can_be_read, effects_can_apply
 from simfunnel.scenario.fields import LOST, STAYS, Drawn
 from simfunnel.scenario.spec import ScenarioSpec, StageSpec
-from simfunnel.scenario.trees import Finding, Tree, at, drawn_in, goals_in, is_broken, items_of, names_in, words_of
+from simfunnel.scenario.trees import (
+    Finding,
+    Tree,
+    at,
+    drawn_in,
+    goals_in,
+    is_broken,
+    items_of,
+    meant_stage,
+    names_in,
+    words_of,
+)
 from simfunnel.units import Uncertain
 
+OTHER = "other"  # the case of all whom no case names
 MAX_PROSPECTS = 100_000_000  # that one source may bring
 
 
@@ -61,12 +73,9 @@ def _names_exist(tree: Tree) -> Iterator[Finding]:
 
 def _goals_are_meant(tree: Tree) -> Iterator[Finding]:
     """A goal that is no stage is an end, unless it looks like a misspelt stage."""
-    stages = names_in(tree, "stages")
     for path, goal in goals_in(tree):
-        if not isinstance(goal, str) or goal in stages or goal in (STAYS, LOST):
-            continue
-        meant = nearest(goal, [stage for stage in stages if abs(len(stage) - len(goal)) <= 1], cutoff=0.8)
-        if meant:  # a stage may be `qualified` and an end `disqualified`
+        meant = meant_stage(goal, tree)
+        if meant:
             yield path, f"'{goal}' is no stage. Did you mean '{meant}'? (An end needs a name that no stage resembles)"
 
 
@@ -100,12 +109,16 @@ def _by_is_known(tree: Tree) -> Iterator[Finding]:
     unread |= {"source"} if is_broken(tree, "sources") else set()
     parts = [(("attributes", name), node) for name, node in items_of(tree.get("attributes"))]
     for path, node in [*parts, (("value",), tree.get("value"))]:
-        by = str(node["by"]) if isinstance(node, Mapping) and "by" in node else None
+        by = str(node["by"]) if isinstance(node, Mapping) and "by" in node and _has_cases(node) else None
         if by is not None and by not in unread and not is_broken(tree, "attributes"):
             yield from _cases_are_known(path, node, by, before)
         found = drawn.get(path[-1])
         if found is not None:
             before[path[-1]] = found.levels
+
+
+def _has_cases(node: Tree) -> bool:
+    return isinstance(node.get("cases"), Mapping)
 
 
 def _cases_are_known(
@@ -120,10 +133,11 @@ def _cases_are_known(
         return
     cases = names_in(node, "cases")
     for case in cases:
-        if case not in levels and case != "other":
-            yield (*path, "cases", case), not_among(case, by, levels)
-    missing = [level for level in levels if level not in cases]
-    if missing and "other" not in cases:
+        if case not in levels and case != OTHER:
+            yield (*path, "cases", case), not_among(case, by, [*levels, OTHER])
+    meant = {nearest(case, [*levels, OTHER]) for case in cases if case not in levels}
+    missing = [level for level in levels if level not in cases and level not in meant]
+    if missing and OTHER not in (*cases, *meant):
         yield (*path, "cases"), f"no case for {', '.join(missing)}; add it, or other:"
 
 
@@ -242,7 +256,8 @@ def _deals_are_known(tree: Tree) -> Iterator[Finding]:
             if name in seen:
                 yield (*source, k, "id"), f"two deals are called '{name}'"
             seen.add(name)
-            if member is not None and "member" not in unread and str(member) not in words.members:
+            is_name = isinstance(member, (str, int, float))
+            if is_name and "member" not in unread and str(member) not in words.members:
                 yield (*source, k, "member"), f"deal {name}: {not_among(member, 'member', words.members)}"
             for attribute, value in items_of(deal.get("attributes")):
                 problem = _level_problem(attribute, value, drawn)

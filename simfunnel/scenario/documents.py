@@ -50,13 +50,7 @@ class Document:
 
     def fault(self, path: Path_, message: str) -> Fault:
         """A fault at a path, placed as exactly as is known; parts of the path that the tree has not are left out."""
-        known: Path_ = ()
-        here: Any = self.tree
-        for part in path:
-            inside = part in here if isinstance(here, Mapping) else isinstance(here, list) and part in range(len(here))
-            if inside or (*known, part) in self.places:
-                known = (*known, part)
-                here = here[part] if inside else None
+        known = self.known(path)
         place = next((self.places[known[:n]] for n in range(len(known), -1, -1) if known[:n] in self.places), _NOWHERE)
         said = (
             message
@@ -64,6 +58,17 @@ class Document:
             else f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
         )
         return Fault(said, ".".join(map(str, known)), place.file, place.line, place.column)
+
+    def known(self, path: Path_) -> Path_:
+        """The parts of a path that the tree has."""
+        known: Path_ = ()
+        here: Any = self.tree
+        for part in path:
+            inside = part in here if isinstance(here, Mapping) else isinstance(here, list) and part in range(len(here))
+            if inside or (*known, part) in self.places:
+                known = (*known, part)
+                here = here[part] if inside else None
+        return known
 
 
 _NOWHERE = Place("", 0, 0)

@@ -10,7 +10,8 @@ from simfunnel.errors import not_among
 from simfunnel.scenario.conditions import COUNTED, DATED, FACTS, STOCK, Vocabulary, read_clauses, read_per
 from simfunnel.scenario.documents import Path_
 from simfunnel.scenario.fields import STAYS
-from simfunnel.scenario.trees import Finding, Tree, at, is_broken, items_of, names_in, words_of
+from simfunnel.scenario.spec import FACTORS
+from simfunnel.scenario.trees import Finding, Tree, at, is_broken, items_of, meant_stage, names_in, words_of
 
 _CONDITIONS = (
     ("effects", "*", "when"),
@@ -19,6 +20,10 @@ _CONDITIONS = (
     ("stages", "*", "route", "*", "when"),
     ("stages", "*", "route", "when"),
 )
+
+
+_OF_ARRIVALS = {"rate", "at", "weekday", "season"}
+"""What a source has that brings prospects; that the last two need a rate is said elsewhere."""
 
 
 def conditions_can_be_read(tree: Tree) -> Iterator[Finding]:
@@ -43,9 +48,9 @@ def effects_can_apply(tree: Tree) -> Iterator[Finding]:
     for path, effect in at(tree, "effects", "*"):
         if not isinstance(effect, Mapping):
             continue
-        places = effect.get("on", [])
+        places, changes = effect.get("on", []), set(FACTORS) & set(effect)
         for place in [places] if isinstance(places, str) else places if isinstance(places, list) else []:
-            problem = _place_problem(str(place), effect, tree)
+            problem = _place_problem(place, effect, tree) if isinstance(place, str) and changes else ""
             if problem:
                 yield (*path, "on"), problem
         if "arrivals" in effect:
@@ -139,7 +144,7 @@ def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
     stages, sources = names_in(tree, "stages"), names_in(tree, "sources")
     if "arrivals" in effect:
         source = tree["sources"][place] if place in sources else {}
-        without = isinstance(source, Mapping) and source and not {"rate", "at"} & set(source)
+        without = isinstance(source, Mapping) and source and not _OF_ARRIVALS & set(source)
         by_date = isinstance(source, Mapping) and "at" in source and not _is_by_stock(effect)
         missing = f"{place} has no rate, so this effect can never apply" if without or by_date else ""
         return missing if place in sources else not_among(place, "source", sources)
@@ -155,16 +160,20 @@ def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
     node = tree["stages"][stage] or {}
     if not isinstance(node, Mapping) or is_broken(node, "exits"):
         return ""
-    exits = [e for e in names_in(node, "exits") if e != STAYS]
-    if arrow and goal not in exits:
+    written = [e for e in names_in(node, "exits") if e != STAYS]
+    exits = [meant_stage(e, tree) or e for e in written]  # of a misspelt one that is said elsewhere
+    if arrow and goal not in (*written, *exits):
         return not_among(goal, f"exit of {stage}", exits)
     if arrow and ("effort" in effect or "patience" in effect):
         return f"effort and patience belong to a stage; write on: {stage}"
-    if not arrow and "odds" in effect and not any(e in stages and stages.index(e) > stages.index(stage) for e in exits):
+    forward = stages[stages.index(stage) + 1 :]
+    if not arrow and "odds" in effect and not set(forward) & set(exits):
         return f"{stage} has no exit forward whose odds could change; name an exit: {', '.join(exits) or 'it has none'}"
     if arrow and "referrals" in effect:
         return f"referrals belong to a stage; write on: {stage}"
     work = node.get("work", {})
+    if _is_unclear(work):
+        return ""
     if ("effort" in effect or "patience" in effect) and not (isinstance(work, Mapping) and work.get("team")):
         return f"{stage} has no work of a team, so this effect can never apply"
     problem = _never_applies(effect, work)
@@ -173,6 +182,13 @@ def _place_problem(place: str, effect: Tree, tree: Tree) -> str:
     if "patience" in effect and isinstance(work, Mapping) and "patience" not in work:
         return f"nobody loses patience in {stage} (its work has none), so this effect can never apply"
     return ""
+
+
+def _is_unclear(work: Any) -> bool:
+    """Whether it has been said that this is no work, or that it lacks its team."""
+    if isinstance(work, Mapping):
+        return not work.get("team") and bool({"effort", "patience"} & set(work))
+    return work is not None
 
 
 def _never_applies(effect: Tree, work: Any) -> str:

@@ -13,16 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from simfunnel.errors import Fault, InputError
 from simfunnel.scenario.checking import faults_of
 from simfunnel.scenario.datafiles import with_data
 from simfunnel.scenario.documents import Document, dump, parse, plain, read_text
 from simfunnel.scenario.doubts import warnings_of
+from simfunnel.scenario.meant import as_meant
 from simfunnel.scenario.spec import ScenarioSpec
 from simfunnel.scenario.variants import changed, lifted_places, merge
-from simfunnel.scenario.wording import shape_faults
 from simfunnel.units import shown
 
 MAX_GENERATIONS = 8
@@ -143,11 +141,8 @@ def _base(document: Document, name: Any, folder: Path, above: tuple[Path, ...], 
 
 def _checked(document: Document, folder: Path, faults: list[Fault]) -> Scenario:
     """A scenario from a flat document, or all of its faults."""
-    spec: ScenarioSpec | None = None
-    try:
-        spec = ScenarioSpec.model_validate(document.tree)
-    except ValidationError as error:
-        faults += shape_faults(error, document, ScenarioSpec)
+    document, spec, found = as_meant(document)
+    faults += found
     faults += [document.fault(path, message) for path, message in faults_of(document.tree, spec, folder)]
     if faults or spec is None:
         raise InputError(sorted(set(faults), key=lambda f: (f.file, f.line, f.column, f.message)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from simfunnel.errors import nearest
 from simfunnel.scenario.conditions import Vocabulary, member_names
 from simfunnel.scenario.documents import Path_
 from simfunnel.scenario.fields import LOST, STAYS, AttributeSpec, Drawn
@@ -23,6 +24,8 @@ _GOALS = (
     ("stages", "*", "route", "to"),
 )
 """Where a stage or an end is named; a name that is no stage is an end."""
+_NEEDED = ("sources", "stages")
+"""The parts without which there is no scenario: that they are missing has been said."""
 
 
 def at(node: Any, *pattern: str) -> Iterator[tuple[Path_, Any]]:
@@ -54,7 +57,9 @@ def items_of(node: Any) -> list[tuple[str, Any]]:
 
 def is_broken(tree: Tree, part: str) -> bool:
     """Whether a part holds no keys where it should, so that nothing can be said of the names in it."""
-    return tree.get(part) is not None and not isinstance(tree[part], Mapping)
+    if tree.get(part) is None:
+        return part in _NEEDED
+    return not isinstance(tree[part], Mapping)
 
 
 def drawn_in(tree: Tree) -> dict[str, Drawn | None]:
@@ -95,6 +100,15 @@ def goals_in(tree: Tree) -> list[tuple[Path_, Any]]:
     """Every stage or end that is named as a goal."""
     goals = [(path, path[-1]) for path, _ in at(tree, "stages", "*", "exits", "*")]
     return goals + [found for pattern in _GOALS for found in at(tree, *pattern)]
+
+
+def meant_stage(goal: Any, tree: Tree) -> str | None:
+    """The stage that a goal was probably meant to be; None where it is one, or an end: a goal that is no stage."""
+    stages = names_in(tree, "stages")
+    if not isinstance(goal, str) or goal in stages or goal in (STAYS, LOST):
+        return None
+    # A stage may be `qualified` and an end `disqualified`.
+    return nearest(goal, [stage for stage in stages if abs(len(stage) - len(goal)) <= 1], cutoff=0.8)
 
 
 def words_of(tree: Tree) -> tuple[Vocabulary, set[str]]:

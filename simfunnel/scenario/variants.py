@@ -61,9 +61,14 @@ def _merge_items(base: list[Any], over: Mapping[str, Any], path: Path_, places: 
 
 def _is_another(base: Mapping[str, Any], over: Mapping[str, Any], path: Path_) -> bool:
     """Whether a variant's map is a distribution (or cases) of its own rather than a change to the base's."""
-    if not (path[-1:] and path[-1] in _DRAWN_AT) and not (path[-2:-1] and path[-2] in _DRAWN_IN):
+    if not is_drawn(path):
         return False
     return _is_distribution(base) or _is_distribution(over) or _has_cases(base) != _has_cases(over)
+
+
+def is_drawn(path: Path_) -> bool:
+    """Whether what stands here is drawn from: a distribution, shares, or one of them for each case."""
+    return path[-1:] != () and (path[-1] in _DRAWN_AT or (path[-2:-1] != () and path[-2] in _DRAWN_IN))
 
 
 def _is_distribution(tree: Mapping[str, Any]) -> bool:

@@ -13,12 +13,22 @@ from simfunnel.errors import Fault, not_among
 from simfunnel.scenario.documents import Document
 from simfunnel.units import shown
 
+_SCALARS = ("string_type", "int_type", "int_parsing", "float_type", "float_parsing")
+
 
 def shape_faults(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Fault]:
-    """The faults of a document's form against a model, placed and in our own words."""
+    """The faults of a document's form against a model, placed and in our own words.
+
+    A value that fits none of several kinds is told once, as not being of the first.
+    """
+    told: set[str] = set()
     for detail in error.errors(include_url=False):
         inside = getattr(detail.get("ctx", {}).get("error"), "inside", ())
-        yield document.fault((*detail["loc"], *inside), _in_words(dict(detail), model))
+        fault = document.fault((*detail["loc"], *inside), _in_words(dict(detail), model))
+        if detail["type"] in _SCALARS and fault.path in told:
+            continue
+        told |= {fault.path} if detail["type"] in _SCALARS else set()
+        yield fault
 
 
 def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:
@@ -26,8 +36,7 @@ def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:
     context = detail.get("ctx", {})
     match kind:
         case "extra_forbidden":
-            top = getattr(root, "VARIANT_KEYS", ()) if len(loc) == 1 else ()
-            return not_among(loc[-1], "key here", [*_keys_at(root, loc[:-1]), *top])
+            return key_fault(root, loc)
         case "missing":
             return f"'{loc[-1]}' is missing"
         case "value_error":
@@ -39,7 +48,7 @@ def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:
         case "string_pattern_mismatch" if loc[-1] == "python":
             return f"{shown(value)} is no function in a file; write for example 'routing.py:choose'"
         case "model_type" | "dict_type" | "model_attributes_type":
-            keys = _keys_at(root, loc)
+            keys = keys_at(root, loc)
             return f"{shown(value)} must hold keys" + (f": {', '.join(keys)}" if keys else " with values")
         case "tuple_type" | "list_type":
             return f"{shown(value)} is no list; write for example [first, second], or a line with a dash for each"
@@ -56,13 +65,19 @@ def _in_words(detail: dict[str, Any], root: type[BaseModel]) -> str:
     return f"{shown(value)}: {detail['msg'].removeprefix('Input ')}"
 
 
-def _keys_at(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+def key_fault(root: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+    """What to say of a key that does not exist where it stands."""
+    return not_among(loc[-1], "key here", keys_at(root, loc[:-1]))
+
+
+def keys_at(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys that a file may have at this place."""
     here: Any = root
     for part in loc:
         here = _inside(here, part)
     model = next((kind for kind in _kinds(here) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return [f.alias or n for n, f in model.model_fields.items()] if model else []
+    top = getattr(root, "VARIANT_KEYS", ()) if not loc else ()
+    return [*(f.alias or n for n, f in model.model_fields.items()), *top] if model else []
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
