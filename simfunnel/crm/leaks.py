@@ -76,24 +76,14 @@ def _changed_at_the_end(deals: pd.DataFrame, column: pd.Series[Any], closed: pd.
     but then the oldest open deals, or the youngest that ended, do not. What is set as a deal ends is found on open
     deals of all ages, and on none that ended.
     """
-    if not {"created", "closed"} <= set(deals) or not closed.any():
+    found = _alike(deals, closed) if {"created", "closed"} <= set(deals) and closed.any() else None
+    if found is None:
         return ""
-    times = (deals["closed"] - deals["created"])[closed]
-    young, ripe = times.median(), times.quantile(_RIPE)
-    now = deals[["created", "closed"]].max().max()
-    age = now - deals["created"]
-    before = deals["created"][(age > ripe) & (deals["created"] >= deals["closed"].min())]
-    earlier = deals.index.isin(before[before >= before.median()].index)
-    oldest = ~closed & (age >= age[~closed].quantile(_OLDEST))
-    groups = ~closed & (age <= young), oldest, closed & (age <= ripe)
-    if min(group.sum() for group in (*groups, closed & earlier)) < _FEWEST:
-        return ""
-    days = (deals["closed"] - deals["created"]).where(closed, young).clip(upper=young)[earlier].dt.total_seconds()
-    days = days + _HALF_A_DAY
-    worth = float(days.sum() ** 2 / (days**2).sum())
+    seconds, groups = found
+    worth = float(seconds.sum() ** 2 / (seconds**2).sum())
     for level in column.value_counts().index[:_MOST_LEVELS]:
         mine = column == level
-        usual = float((days * mine[earlier]).sum() / days.sum())
+        usual = float((seconds * mine[seconds.index]).sum() / seconds.sum())
         here, old, ended = (float(mine[group].mean()) for group in groups)
         error = math.sqrt(max(usual * (1 - usual), 0.01) * (1 / worth + 1 / int(groups[0].sum())))
         sign = 1 if here > usual else -1
@@ -101,6 +91,23 @@ def _changed_at_the_end(deals: pd.DataFrame, column: pd.Series[Any], closed: pd.
         if apart > max(_LEAK, _SURE * error) and abs(old - here) < apart / 2 and abs(ended - usual) < apart / 2:
             return f"'{level}' is found on {here:.0%} of young open deals, on {usual:.0%} of those that were so earlier"
     return ""
+
+
+def _alike(deals: pd.DataFrame, closed: pd.Series[Any]) -> tuple[pd.Series[float], tuple[pd.Series[Any], ...]] | None:
+    """How long (seconds) each of earlier deals was young and open; and the young and old open ones, and the late ended.
+
+    None where any of them are too few.
+    """
+    lives, age = deals["closed"] - deals["created"], deals[["created", "closed"]].max().max() - deals["created"]
+    young, ripe = lives[closed].median(), lives[closed].quantile(_RIPE)
+    before = deals.loc[(age > ripe) & (deals["created"] >= deals["closed"].min()), "created"]
+    earlier = before[before >= before.median()].index
+    oldest = ~closed & (age >= age[~closed].quantile(_OLDEST))
+    groups = ~closed & (age <= young), oldest, closed & (age <= ripe)
+    if min(closed[earlier].sum(), *(group.sum() for group in groups)) < _FEWEST:
+        return None
+    seconds = lives.where(closed, young).clip(upper=young)[earlier].dt.total_seconds().clip(lower=0).fillna(0)
+    return seconds + _HALF_A_DAY, groups
 
 
 __all__ = ["leaks", "one_sided"]
