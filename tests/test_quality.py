@@ -54,6 +54,32 @@ def test_a_clean_file_has_no_trouble(tmp_path: Path) -> None:
     assert len(history.deals) == 400
 
 
+def test_no_deal_closes_after_its_last_change(tmp_path: Path) -> None:
+    """As where a deal that is lost early keeps the day that was planned, perhaps one that is still to come."""
+    deals = clean()
+    lost = deals.index[deals["stage"] == "Lost"][:20]
+    deals["Last Modified Date"] = deals["closed"].fillna("2024-12-31") + "T10:00:00.000+0000"
+    deals.loc[lost, "closed"] = "2025-06-30"
+    history = read(tmp_path, deals)
+    assert history.as_of <= date(2024, 12, 31)
+    assert trouble(history, "after the deal was last changed").count == 20
+    found = history.deals.set_index("id")["closed"].loc[deals.loc[lost, "id"]]
+    assert (found.astype(str) == deals.loc[lost, "Last Modified Date"].str[:10].to_numpy()).all()
+    early = read_crm(tmp_path / "deals.csv", as_of="2024-09-30").deals.set_index("id")
+    known = early.reindex(deals.loc[lost, "id"])["outcome"]
+    before = deals.loc[lost, "Last Modified Date"] < "2024-10-01"
+    assert (known[before.to_numpy()].dropna() == "lost").all()
+    assert before.any()
+
+
+def test_a_column_of_changes_that_most_closings_contradict_means_something_else(tmp_path: Path) -> None:
+    deals = clean()
+    deals["modified at"] = "2024-01-01"
+    history = read(tmp_path, deals)
+    assert history.quality.troubles == ()
+    assert history.as_of > date(2024, 12, 25)
+
+
 def test_every_check_is_named_once() -> None:
     assert len({check.__name__ for check in CHECKS}) == len(CHECKS) >= 15
 

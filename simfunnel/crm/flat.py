@@ -33,6 +33,7 @@ from simfunnel.formatting import counted
 _FAR = timedelta(days=366)  # a few dates that come so long after all others are slips of the pen
 _FLAGS = ("is_closed", "is_won", "is_lost")
 _ENDED_ON = ("closed", "won_on", "lost_on")
+_OTHER_ZONE = pd.Timedelta(days=1)  # by which a day and a moment of it may differ
 _FEW_BACKWARDS = 5  # fewer deals that close before they are created may be slips
 _MIXED = 0.05  # more dates in the other order are no slips: two orders are mixed
 Text = dict[str, "pd.Series[Any]"]
@@ -134,7 +135,7 @@ class Flat:
         mixed = None if self.map.form else other_order(columns, self.day_first, self.until)
         if mixed:
             self.troubles += (_two_orders(mixed, day_first=self.day_first),)
-        dates = {name: self._dates(name) for name in ("created", *_ENDED_ON)}
+        dates = {name: self._dates(name) for name in ("created", *_ENDED_ON, "modified")}
         self.created = dates["created"].values
         self._refuse_unread(self.columns["created"])
         self.closing = self._closing(dates)
@@ -151,10 +152,33 @@ class Flat:
         return read_dates(self.text[part], day_first=self.day_first, form=self.map.form, zone=self.map.zone)
 
     def _closing(self, dates: Mapping[str, Dates]) -> pd.Series[Any]:
-        """The day of the closing, or of the one that is expected while a deal is open."""
+        """The day of the closing, or of the one that is expected while a deal is open.
+
+        Some systems let a deal keep the day that was planned when it closes earlier; but none closes after its last
+        change.
+        """
         closing = dates["won_on"].values.where(self.outcome == "won")
         closing = closing.fillna(dates["lost_on"].values.where(self.outcome == "lost"))
-        return closing.fillna(dates["closed"].values)
+        closing = closing.fillna(dates["closed"].values)
+        changed, ended = dates["modified"].values, self.outcome != "open"
+        early = ended & (closing.dt.normalize() > changed.dt.normalize() + _OTHER_ZONE)
+        if not early.any() or early.sum() > ended.sum() / 2:  # such a column means something else
+            return closing
+        self.troubles += (self._closed_early(early),)
+        return closing.mask(early, changed)
+
+    def _closed_early(self, rows: pd.Series[bool]) -> Trouble:
+        """Deals whose day of closing lies after their last change."""
+        ended = int((self.outcome != "open").sum())
+        return Trouble(
+            name=f"closed on a day after the deal was last changed ('{self.columns['modified']}')",
+            count=int(rows.sum()),
+            share=float(rows.sum() / ended),
+            examples=tuple(str(i) for i in self.text["id"][rows].dropna().head(3)),
+            action="taken as closed on the day of the last change",
+            bias="a deal may have been changed after it closed, and then closed earlier still: times are a little long",
+            of="closed deals",
+        )
 
     def _outcomes(self) -> tuple[pd.Series[Any], list[str], str]:
         """Each deal's outcome, a sentence on how it was told (none where nothing says it), and the part that tells.

@@ -53,6 +53,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "salesperson", "srid", "sdrid", "accountmanager", "salesowner",
     ),
     "deleted": ("isdeleted", "deleted", "fivetrandeleted"),
+    "modified": (
+        "lastmodifieddate", "hslastmodifieddate", "propertyhslastmodifieddate", "lastmodifiedon", "modifiedon",
+        "modifiedat", "modifieddate", "modifiedtime", "datemodified", "lastmodified", "lastmodifiedtime", "updatedat",
+        "updatedate", "updatetime", "lastupdated", "lastupdateddate", "systemmodstamp",
+    ),
     "won_on": ("wondate", "wontime", "wonat", "wonon", "datewon", "converteddate", "conversiondate"),
     "lost_on": ("lostdate", "losttime", "lostat", "loston", "datelost"),
     "currency": ("currencyisocode", "dealcurrencycode", "propertydealcurrencycode", "currencycode", "currency"),
@@ -141,6 +146,11 @@ TASKS: dict[str, tuple[str, ...]] = {
     "seconds": ("calldurationinseconds", "durationseconds", "durationinseconds"),
     "minutes": ("durationinminutes", "durationminutes", "minutes"),
     "deleted": ("isdeleted", "deleted", "fivetrandeleted"),
+    "modified": (
+        "lastmodifieddate", "hslastmodifieddate", "propertyhslastmodifieddate", "lastmodifiedon", "modifiedon",
+        "modifiedat", "modifieddate", "modifiedtime", "datemodified", "lastmodified", "lastmodifiedtime", "updatedat",
+        "updatedate", "updatetime", "lastupdated", "lastupdateddate", "systemmodstamp",
+    ),
 }
 
 # Tables of names: of stages, and of people.
