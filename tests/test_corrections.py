@@ -18,7 +18,7 @@ from simfunnel.forecasting.forecast import forecast
 from simfunnel.forecasting.pooling import ALONE, Scored, Track
 from simfunnel.periods import periods
 from simfunnel.runs import write_tables_and_pictures
-from simfunnel.scenario import from_tree
+from simfunnel.scenario import from_tree, load_text
 from simfunnel.starter import write_starter
 
 DAY = date(2026, 7, 31)
@@ -79,7 +79,7 @@ def test_a_record_of_too_narrow_intervals_widens_them(history):
 
 
 def test_months_add_up_to_the_corrected_quarters(history):
-    model = from_tree(fit(history).tree)
+    model = fit(history)
     plain = forecast(model, history, replications=20)
     found = forecast(model, history, replications=20, record=trusting("run rate"))
     assert any("pooled from run rate" in note for note in found.notes)
@@ -100,6 +100,22 @@ def test_a_forecast_too_narrow_in_the_past_is_widened_and_says_so(history):
     assert "times as wide, as past forecasts needed it" in note
     assert not any("times as wide" in note for note in found.notes)
     assert (wider.total("wins").std() > 1.8 * found.total("wins").std()).all()
+
+
+def test_what_was_written_by_hand_is_not_pooled_away(history):
+    """Simple forecasts would bring back what the user took from the model, or weaken what was put in."""
+    fitted = fit(history)
+    text = fitted.to_yaml()
+    model = load_text(text)
+    (source,) = [name for name, said in model.tree["sources"].items() if "rate" in said]
+    edited = load_text(text.replace(str(model.tree["sources"][source]["rate"]), "0.001 per day"))
+    aimed = load_text(text.replace("\nstart:", "\ntarget: 90k\nstart:"))
+    options = {"replications": 20, "record": trusting("run rate")}
+    found, same, other = (forecast(one, history, **options) for one in (edited, aimed, model.override({"target": 1})))
+    assert any("written by hand: sources; so the simulation counts alone" in note for note in found.notes)
+    pd.testing.assert_frame_equal(found.parts, forecast(edited, history, replications=20).parts)
+    assert any("pooled from run rate" in note for note in same.notes)
+    assert any("not as it was fitted" in note for note in other.notes)
 
 
 def test_without_a_history_a_record_has_no_say(history):

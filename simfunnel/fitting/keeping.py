@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from simfunnel.errors import Fault, InputError
-from simfunnel.scenario import load
+from simfunnel.scenario import Scenario, load
 from simfunnel.scenario.documents import parse, read_text
 from simfunnel.scenario.spec import FACTORS
 from simfunnel.scenario.variants import is_drawn, merge
@@ -97,6 +97,12 @@ class Edited:
             tree = _put(tree, self.named, place, set(places))
         return Laid(_as_written(tree, start), kept, taken, lost)
 
+    def sections(self) -> tuple[str, ...]:
+        """The sections in which something was changed; `parts taken away` where a fitted one is not there any more."""
+        missing = self.marks.keys() - {_hash(place) for place, _ in _values(self.named)}
+        found = dict.fromkeys(place[0] for place in self._changed())
+        return (*found, "parts taken away") if missing else tuple(found)
+
     def _changed(self) -> list[Place]:
         return [place for place, value in _values(self.named) if not self._is_fitted(place, value)]
 
@@ -159,6 +165,21 @@ def read_hand(path: Path) -> Hand:
 
 def _refused(path: Path, message: str) -> InputError:
     return InputError([Fault(message, file=str(path))])
+
+
+_IDLE = ("name", "description", "currency", "target", "start", "horizon")  # say nothing of what becomes of deals
+
+
+def by_hand(scenario: Scenario) -> tuple[str, ...]:
+    """What of a scenario's file is not as it was fitted, by section, as far as it bears on what becomes of deals.
+
+    All of it, where the file doesn't end with the marks that fit writes, or the scenario has none.
+    """
+    start, marks = _read_marks(scenario.text)
+    if not marks:
+        return ("all",)
+    found = Edited(_by_name(scenario.tree, start), marks).sections()
+    return tuple(section for section in found if section not in _IDLE)
 
 
 # --- marks ------------------------------------------------------------------------------------------------------------

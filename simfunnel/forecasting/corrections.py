@@ -35,7 +35,13 @@ class Correction:
 
 
 def by_record(
-    coming: Mapping[str, Floats], record: Track, history: History, quarters: Periods, start: date, seed: int
+    coming: Mapping[str, Floats],
+    record: Track,
+    history: History,
+    quarters: Periods,
+    start: date,
+    seed: int,
+    hand: tuple[str, ...] = (),
 ) -> Correction:
     """Each quarter's total pooled with what the baselines foresee, and widened, as the record tells.
 
@@ -46,6 +52,7 @@ def by_record(
         quarters: the quarters, in days from `start`.
         start: the first day that is forecast.
         seed: of the baselines' draws.
+        hand: what of the model was written by hand. Then it counts alone, for baselines know nothing of that.
     """
     as_of = history.as_of
     days = [start + timedelta(days=round(float(edge))) for edge in quarters.edges]
@@ -54,9 +61,9 @@ def by_record(
     past = past_of(history)
     seen = {
         name: baseline(past, as_of, windows, count, np.random.default_rng([seed, as_of.toordinal(), k])).totals
-        for k, (name, baseline) in enumerate(BASELINES.items())
+        for k, (name, baseline) in enumerate(() if hand else BASELINES.items())
     }
-    ratios, words = {}, []
+    ratios, words = {}, [_by_hand_in_words(hand)] if hand else []
     for metric, sums in coming.items():
         factor = record.factor(as_of, metric)
         columns = []
@@ -64,16 +71,21 @@ def by_record(
             samples = {ALONE: sums[:, k]} | {name: totals[window.name, metric] for name, totals in seen.items()}
             weights = record.weights(as_of, metric, THIS_QUARTER if k == 0 else NEXT_QUARTER, list(samples))
             columns.append(widened(pooled(samples, weights), factor))
-            words += [_pool_in_words(metric, weights, len(record.known(as_of, metric)))] if k == 0 else []
+            words += [_pool_in_words(metric, weights, len(record.known(as_of, metric)))] if k == 0 and seen else []
         ratios[metric] = _ratio(np.column_stack(columns), sums)
         words += [_spread_in_words(metric, factor)] if factor != 1 else []
-    return Correction(ratios, (*words, _AS_SIMULATED))
+    return Correction(ratios, tuple(words) if hand and len(words) == 1 else (*words, _AS_SIMULATED))
 
 
 _AS_SIMULATED = (
     "so corrected are totals and their parts; groups, single deals' chances, runs and their pictures are as simulated "
-    "and need not add up to the totals; what was written by hand in the file counts for the simulation's share alone"
+    "and need not add up to the totals"
 )
+
+
+def _by_hand_in_words(hand: tuple[str, ...]) -> str:
+    what = "the model is not as it was fitted" if hand == ("all",) else f"written by hand: {', '.join(hand)}"
+    return f"{what}; so the simulation counts alone, and is not pooled with simple forecasts, which know nothing of it"
 
 
 def _ratio(wanted: Floats, sums: Floats) -> Floats:

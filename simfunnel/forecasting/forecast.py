@@ -6,13 +6,14 @@ quarter has booked already is known and added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from simfunnel.calendars import quarter_of
 from simfunnel.crm import History
 from simfunnel.errors import InputError, not_among
+from simfunnel.fitting.keeping import by_hand
 from simfunnel.forecasting.corrections import Correction, by_record
 from simfunnel.forecasting.parts import (
     SUMS,
@@ -122,7 +123,7 @@ def forecast(
         workers: how many processes.
         record: of past forecasts from this history (of `track_record`, or a backtest's): totals still to come are
             pooled with what the baselines foresee and widened, as the record tells, and notes say so; without a
-            history it has no say.
+            history it has no say. A model that is not as it was fitted is widened only, for it knows what they don't.
         progress: told after each replication.
 
     Raises:
@@ -135,10 +136,10 @@ def forecast(
     import pandas as pd
 
     history = deals if isinstance(deals, History) else None
-    scenario = model_of(scenario)
-    day = _as_of(scenario, history, as_of)
+    model = model_of(scenario)
+    day = _as_of(model, history, as_of)
     notes = _data_end_early(history) if history else []
-    ready = from_today(scenario, deals, as_of=day, quarters=quarters, notes=notes)
+    ready = from_today(model, deals, as_of=day, quarters=quarters, notes=notes)
     if by is not None:
         check_grouping(ready, by)
     if target is not None:
@@ -153,7 +154,7 @@ def forecast(
     won = won_until(history, ready.spec.start, ready.spec.fiscal_year_ends) if history else None
     notes += _without_value(won, ready) if valued else [NO_VALUES]
     runs = run(ready, replications, seed=seed, workers=workers, by="source", deals=True, progress=progress)
-    correction = _correction(runs, history, record, seed, valued=valued)
+    correction = _correction(runs, history, record, seed, by_hand(model), valued=valued)
     notes += correction.words if correction else ()
     parts, found = told(parts_of(runs, won, correction=correction), valued=valued), chances(runs, valued=valued)
     open_value = float(found["value"].sum()) if len(found) and valued else 0.0
@@ -190,7 +191,7 @@ def check_target(scenario: Scenario, target: float | None) -> None:
 
 def model_of(scenario: Scenario | Fitted) -> Scenario:
     """The scenario; of what was fitted, the one that its file would be read as."""
-    return scenario if isinstance(scenario, Scenario) else from_tree(scenario.tree)
+    return scenario if isinstance(scenario, Scenario) else replace(from_tree(scenario.tree), text=scenario.to_yaml())
 
 
 def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> date:
@@ -204,14 +205,14 @@ def _as_of(scenario: Scenario, history: History | None, as_of: date | None) -> d
 
 
 def _correction(
-    runs: Runs, history: History | None, record: Track | None, seed: int, *, valued: bool
+    runs: Runs, history: History | None, record: Track | None, seed: int, hand: tuple[str, ...], *, valued: bool
 ) -> Correction | None:
     """What is done to the totals still to come; nothing where nothing is known of past forecasts."""
     if record is None or history is None:
         return None
     coming = {metric: runs.values(metric, "quarter").to_numpy() for metric in SUMS if is_told(metric, valued=valued)}
     spec = runs.scenario.spec
-    return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed)
+    return by_record(coming, record, history, cut(spec, "quarter"), spec.start, seed, hand)
 
 
 def _data_end_early(history: History) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,15 @@ class Scenario:
     """A whole model, read and checked.
 
     `tree` is what the user wrote, after `extends` and `override`, with the contents of data files in place; `spec` is
-    what it means. Make a changed copy with `override`.
+    what it means. `text` is that of the file, comments and all; empty where it was read from none. Make a changed copy
+    with `override`.
     """
 
     spec: ScenarioSpec
     tree: dict[str, Any] = field(repr=False)
     folder: Path = Path()
     warnings: tuple[str, ...] = ()
+    text: str = field(default="", repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -71,13 +73,15 @@ def load(path: str | Path) -> Scenario:
     """Read a scenario file. Raises InputError with every fault in it."""
     path = Path(path)
     faults: list[Fault] = []
-    return _checked(_read_document(path, (), faults), path.parent, faults)
+    text = read_text(path)
+    document = _flattened(parse(text, str(path)), path.parent, (path.resolve(),), faults)
+    return replace(_checked(document, path.parent, faults), text=text)
 
 
 def load_text(text: str, folder: str | Path = ".", file: str = "scenario") -> Scenario:
     """Read a scenario from a text; files that it names are looked for in `folder`."""
     faults: list[Fault] = []
-    return _checked(_flattened(parse(text, file), Path(folder), (), faults), Path(folder), faults)
+    return replace(_checked(_flattened(parse(text, file), Path(folder), (), faults), Path(folder), faults), text=text)
 
 
 def from_tree(tree: Mapping[str, Any], folder: str | Path = ".") -> Scenario:
