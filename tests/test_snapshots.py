@@ -164,6 +164,14 @@ def test_dates_that_the_rows_tell_are_used(tmp_path: Path) -> None:
     assert (found["created"] == born.reindex(found.index)).all()
 
 
+def test_a_deal_is_born_before_the_day_that_is_told_for_its_closing(tmp_path: Path) -> None:
+    history = read(tmp_path, shown(steady(3, 300), "QE", created=False, closed=True))
+    assert not any("before the deal was created" in t.name for t in history.quality.troubles)
+    deals = history.deals.dropna(subset="closed")
+    assert len(deals) > 100
+    assert (deals["created"] <= deals["closed"]).all()
+
+
 def test_a_date_of_closing_on_which_the_deal_was_seen_open_is_not_used(tmp_path: Path) -> None:
     rows = [
         ("2024-01-31", "A", "Lead", None),

@@ -99,15 +99,17 @@ def sights_of(
     if exact:
         return found
     previous = _before(seen).where(seen == first).groupby(ids).transform("max")
+    closing = closed.where(end.notna() & (seen == first)).groupby(ids).transform("first")
+    latest = first.where(~(closing < first), closing)  # a deal is there before the day that is told for its closing
     share = _share("creation", ids, first)
-    found = replace(found, born=told.fillna(_drawn(share, previous, first, whole_days=whole_days)))
+    found = replace(found, born=told.fillna(_drawn(share, previous, latest, whole_days=whole_days)))
     found = replace(found, closings=_closings(found, end, closed))
     if told.notna().all():
         return found
     # Ages are told from births drawn evenly, and births once more from these ages: to go on so would end in a circle.
     at_once = end.where(seen == first).groupby(ids).transform("first")
     share = _births(share, previous, first, at_once, found.closings)
-    return replace(found, born=told.fillna(_drawn(share, previous, first, whole_days=whole_days)))
+    return replace(found, born=told.fillna(_drawn(share, previous, latest, whole_days=whole_days)))
 
 
 def _closings(sights: Sights, end: pd.Series[Any], closed: pd.Series[Any]) -> dict[Any, Ages | None]:
