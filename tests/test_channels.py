@@ -166,6 +166,8 @@ def test_a_forecast_by_channel_and_by_source(history: History, fitted: Fitted) -
     by_source = forecast(scenario, history, by="source", replications=3)
     assert by_source.groups is not None
     assert {"social", POOLED, "open deals"} <= set(by_source.groups["group"])
+    assert any("'origin' tells the channel of open and won ones" in note for note in by_source.notes)
+    assert not any("tells the channel" in note for note in by_channel.notes)
     assert set(by_channel.parts["part"]) == {"already won", "open deals", "not yet created"}
 
 

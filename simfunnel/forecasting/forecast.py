@@ -142,6 +142,10 @@ def forecast(
     ready = from_today(model, deals, as_of=day, quarters=quarters, notes=notes)
     if by is not None:
         check_grouping(ready, by)
+    if by == "source" and history and history.channel in ready.spec.attributes:
+        notes.append(
+            f"only new deals come by sources; '{history.channel}' tells the channel of open and won ones as well"
+        )
     if target is not None:
         check_target(ready, target)
         ready = ready.override({"target": target})
