@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simfunnel.forecasting import scores
-from simfunnel.forecasting.baselines import BASELINES, Past
+from simfunnel.forecasting.baselines import BASELINES, Past, draws_of
 from simfunnel.forecasting.baselines.past import bursts, counts, life_table
 from simfunnel.forecasting.baselines.pipeline import stage_by_week, stage_weighted
 from simfunnel.forecasting.baselines.totals import run_rate, smoothing
@@ -99,7 +99,7 @@ def test_the_life_table_of_constant_rates_is_exponential_though_early_closings_a
 @pytest.mark.parametrize("baseline", [stage_weighted, stage_by_week])
 def test_open_deals_have_the_chance_that_constant_rates_give_them(baseline):
     known = past(days=700, since=500, per_day=10)
-    found = baseline(known, DAY, WINDOWS, 400, np.random.default_rng(1))
+    found = baseline(known, DAY, WINDOWS, 400, draws_of(1))
     for name, days in ((NEXT_4, 28), (NEXT_13, 91)):
         exact = WON * (1 - math.exp(-HAZARD * days))
         assert found.chances[name].mean() == pytest.approx(exact, rel=0.08)
@@ -114,7 +114,7 @@ def test_a_stage_in_which_nothing_is_won_has_next_to_no_chance():
     late = known.stage_at(0.0)[known.open] == 1
     assert 0.3 < late.mean() < 0.9
     for baseline in (stage_weighted, stage_by_week):
-        chances = baseline(known, DAY, WINDOWS, 2, np.random.default_rng(1)).chances[NEXT_4]
+        chances = baseline(known, DAY, WINDOWS, 2, draws_of(1)).chances[NEXT_4]
         assert chances[late].mean() < 0.5 * chances[~late].mean()
     assert chances[late].max() < 0.05  # by stage and week; the win rate alone counts deals that passed through
 
@@ -126,7 +126,7 @@ def test_steady_wins_are_foreseen_as_often_as_the_interval_says(baseline, cases)
     samples, came = [], []
     for _ in range(cases):
         weekly = rng.poisson(30, 30)
-        samples.append(baseline(of_totals(weekly), DAY, WINDOWS[:1], 200, rng).totals[NEXT_4, "wins"])
+        samples.append(baseline(of_totals(weekly), DAY, WINDOWS[:1], 200, lambda _: rng).totals[NEXT_4, "wins"])
         came.append(rng.poisson(120))
     held = scores.covered(samples, came, 0.8).mean()
     assert abs(held - 0.8) < 4 * math.sqrt(0.8 * 0.2 / cases)
@@ -139,7 +139,8 @@ def test_run_rate_spreads_bursts():
     assert bursts(calm) == pytest.approx(1.0, abs=0.25)
     assert bursts(burst) == pytest.approx(5.0, rel=0.35)
     wide, narrow = (
-        run_rate(of_totals(w), DAY, WINDOWS, 2000, rng).totals[NEXT_4, "wins"].std() for w in (burst[:26], calm[:26])
+        run_rate(of_totals(w), DAY, WINDOWS, 2000, lambda _: rng).totals[NEXT_4, "wins"].std()
+        for w in (burst[:26], calm[:26])
     )
     assert wide > 1.4 * narrow
 
@@ -147,16 +148,25 @@ def test_run_rate_spreads_bursts():
 def test_smoothing_sees_the_season_of_a_quarter():
     season = np.tile([10.0] * 9 + [50.0] * 4, 5)
     noise = np.random.default_rng(5).normal(0, 2, len(season))
-    found = smoothing(of_totals(np.maximum(season + noise, 0)), DAY, WINDOWS, 300, np.random.default_rng(6))
+    found = smoothing(of_totals(np.maximum(season + noise, 0)), DAY, WINDOWS, 300, draws_of(6))
     assert np.median(found.totals[NEXT_4, "wins"]) == pytest.approx(40, rel=0.15)
     assert np.median(found.totals[NEXT_13, "wins"]) == pytest.approx(290, rel=0.1)
 
 
 @pytest.mark.parametrize("name", BASELINES)
+def test_a_window_is_foreseen_alike_whichever_others_are_asked_for(name):
+    """So that a past date is scored alike once more of what came after it is known."""
+    known = past()
+    one, all_of_them = (BASELINES[name](known, DAY, windows, 50, draws_of(1)) for windows in (WINDOWS[:1], WINDOWS))
+    for metric in ("wins", "bookings"):
+        np.testing.assert_array_equal(one.totals[NEXT_4, metric], all_of_them.totals[NEXT_4, metric])
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_lives_with_a_past_of_nothing(name):
-    found = BASELINES[name](of_totals([]), DAY, WINDOWS, 20, np.random.default_rng(1))
+    found = BASELINES[name](of_totals([]), DAY, WINDOWS, 20, draws_of(1))
     for sample in found.totals.values():
         assert sample.shape == (20,)
         assert np.isfinite(sample).all()
-    again = BASELINES[name](of_totals([]), DAY, WINDOWS, 20, np.random.default_rng(1))
+    again = BASELINES[name](of_totals([]), DAY, WINDOWS, 20, draws_of(1))
     assert all((again.totals[key] == sample).all() for key, sample in found.totals.items())

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError, RunError
-from simfunnel.forecasting.baselines import BASELINES, past_of
+from simfunnel.forecasting.baselines import BASELINES, draws_of, past_of
 from simfunnel.forecasting.forecast import from_today
 from simfunnel.forecasting.pooling import ALONE
 from simfunnel.forecasting.windows import METRICS, Foreseen, Window, foreseen, won_between
@@ -85,8 +83,7 @@ def replay(history: History, windows: Sequence[Window], fitter: Fitter, replicat
     found: dict[str, Foreseen] = {ALONE: ours}
     past = past_of(history)
     for k, (name, baseline) in enumerate(BASELINES.items()):
-        rng = np.random.default_rng([seed, as_of.toordinal(), k])
-        found[name] = baseline(past, as_of, windows, replications, rng)
+        found[name] = baseline(past, as_of, windows, replications, draws_of(seed, as_of.toordinal(), k))
     already = {
         (window.name, metric): amount
         for window in windows

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from simfunnel.crm import History
-from simfunnel.forecasting.baselines import BASELINES, past_of
+from simfunnel.forecasting.baselines import BASELINES, draws_of, past_of
 from simfunnel.forecasting.calibration import widened
 from simfunnel.forecasting.pooling import ALONE, Track, pooled
 from simfunnel.forecasting.windows import NEXT_QUARTER, THIS_QUARTER, Window
@@ -60,7 +60,7 @@ def by_record(
     count = len(next(iter(coming.values())))
     past = past_of(history)
     seen = {
-        name: baseline(past, as_of, windows, count, np.random.default_rng([seed, as_of.toordinal(), k])).totals
+        name: baseline(past, as_of, windows, count, draws_of(seed, as_of.toordinal(), k)).totals
         for k, (name, baseline) in enumerate(() if hand else BASELINES.items())
     }
     ratios, words = {}, [_by_hand_in_words(hand)] if hand else []

@@ -1,6 +1,7 @@
 """What a forecast must beat: four baselines, each the best version of what a good analyst would do.
 
-Each is a function of the past as a history has it, the windows, the size of the ensemble and a generator.
+Each is a function of the past as a history has it, the windows, the size of the ensemble and generators by name: what
+it draws for one window does not depend on which others are asked for.
 """
 
 from __future__ import annotations
@@ -8,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 
-import numpy as np
-
-from simfunnel.forecasting.baselines.past import Past, past_of
+from simfunnel.forecasting.baselines.past import Draws, Past, draws_of, past_of
 from simfunnel.forecasting.baselines.pipeline import stage_by_week, stage_weighted
 from simfunnel.forecasting.baselines.totals import run_rate, smoothing
 from simfunnel.forecasting.windows import Foreseen, Window
 
-Baseline = Callable[[Past, date, Sequence[Window], int, np.random.Generator], Foreseen]
+Baseline = Callable[[Past, date, Sequence[Window], int, Draws], Foreseen]
 
 BASELINES: dict[str, Baseline] = {
     "stage-weighted": stage_weighted,
@@ -24,4 +23,4 @@ BASELINES: dict[str, Baseline] = {
     "ETS": smoothing,
 }
 
-__all__ = ["BASELINES", "Baseline", "Past", "past_of"]
+__all__ = ["BASELINES", "Baseline", "Draws", "Past", "draws_of", "past_of"]

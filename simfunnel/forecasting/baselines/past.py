@@ -5,6 +5,7 @@ Only what the history holds is used, so nothing here can know more than was know
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,10 @@ import pandas as pd
 
 from simfunnel.crm.importing import History
 from simfunnel.numerics import Floats, Ints
+from simfunnel.randomness import purpose
 
+Draws = Callable[[str], np.random.Generator]
+"""A generator for each name."""
 WEEK = 7.0
 LOOK_BACK = 13  # weeks over which rates are taken: a quarter, so that each part of one weighs the same
 ENDS = ("won", "lost")
@@ -125,6 +129,11 @@ def bursts(weekly: Floats) -> float:
     if len(weekly) < 3 or weekly.mean() <= 0:
         return 1.0
     return max(1.0, float((np.diff(weekly) ** 2).mean()) / 2 / float(weekly.mean()))
+
+
+def draws_of(*seed: int) -> Draws:
+    """Generators by name, from one seed."""
+    return lambda name: np.random.default_rng([*seed, purpose(name)])
 
 
 def rates(weekly: Floats, n: int, rng: np.random.Generator) -> Floats:

@@ -12,6 +12,7 @@ import numpy as np
 
 from simfunnel.forecasting.baselines.past import (
     WEEK,
+    Draws,
     LifeTable,
     Past,
     bursts,
@@ -27,7 +28,7 @@ _LEAN = 10.0  # closings with which a stage's win rate leans on that of all
 _CELL_LEAN = 30.0  # deals with which a cell's rates lean on those of the age alone
 
 
-def stage_weighted(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: np.random.Generator) -> Foreseen:
+def stage_weighted(past: Past, as_of: date, windows: Sequence[Window], n: int, draws: Draws) -> Foreseen:
     """The stage-weighted pipeline, as a careful analyst keeps it.
 
     An open deal is won in a window with the win rate of its stage (won / closed of the past deals that were in it,
@@ -42,10 +43,10 @@ def stage_weighted(past: Past, as_of: date, windows: Sequence[Window], n: int, r
     won_there, closed_there = (np.bincount(stage, which[deal], past.stages) for which in (won, closed))
     rate = ((won_there + _LEAN * overall) / (closed_there + _LEAN))[past.stage_at(0.0)[past.open]]
     chances = {window.name: rate * table.closed_between(past.open_ages, *window.days(as_of)) for window in windows}
-    return _drawn(past, as_of, windows, chances, table, n, rng)
+    return _drawn(past, as_of, windows, chances, table, n, draws)
 
 
-def stage_by_week(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: np.random.Generator) -> Foreseen:
+def stage_by_week(past: Past, as_of: date, windows: Sequence[Window], n: int, draws: Draws) -> Foreseen:
     """Win rates by stage and week of age: what became of deals that stood where each open deal stands now.
 
     On every past week's end each deal then open is looked at, in its stage and week of age; how many of them were won
@@ -71,7 +72,7 @@ def stage_by_week(past: Past, as_of: date, windows: Sequence[Window], n: int, rn
         name: (_between_weeks(by_then, after) - _between_weeks(by_then, begin))[cell]
         for name, (begin, after) in spans.items()
     }
-    return _drawn(past, as_of, windows, chances, table, n, rng)
+    return _drawn(past, as_of, windows, chances, table, n, draws)
 
 
 def _looked_back(past: Past, ages: int, ahead: int) -> tuple[Floats, Floats, Floats]:
@@ -123,7 +124,7 @@ def _drawn(
     chances: dict[str, Floats],
     new: LifeTable,
     n: int,
-    rng: np.random.Generator,
+    draws: Draws,
 ) -> Foreseen:
     """Ensembles from the chances of open deals and the life table of new ones.
 
@@ -136,6 +137,7 @@ def _drawn(
     sure = np.where(known, past.open_values, 0.0)
     for window in windows:
         begin, after = window.days(as_of)
+        rng = draws(window.name)
         chance = chances[window.name]
         coming = rates(past.news, n, rng) / WEEK * _days_of_winning(new, begin, after)
         expected = max(float(chance.sum() + coming.mean()), 1e-9)

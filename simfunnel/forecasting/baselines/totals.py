@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simfunnel.forecasting.baselines.past import WEEK, Past, bursts, counts, rates, recent, worth
+from simfunnel.forecasting.baselines.past import WEEK, Draws, Past, bursts, counts, rates, recent, worth
 from simfunnel.forecasting.windows import Foreseen, Window
 from simfunnel.numerics import Floats
 
@@ -17,7 +17,7 @@ QUARTER, YEAR = 13, 52  # weeks
 _FEWEST_WEEKS = 8  # with fewer, weekly totals tell a mean and a spread, no smoothing
 
 
-def run_rate(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: np.random.Generator) -> Foreseen:
+def run_rate(past: Past, as_of: date, windows: Sequence[Window], n: int, draws: Draws) -> Foreseen:
     """The run rate: wins go on as in the last 13 weeks, with the bursts of those weeks; each is worth what wins were.
 
     Drawn are the rate (gamma, by the wins seen), the wins (a gamma mixture of Poisson) and each value.
@@ -26,13 +26,14 @@ def run_rate(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: np
     burst = bursts(recent(past.wins))
     for window in windows:
         begin, after = window.days(as_of)
+        rng = draws(window.name)
         number = counts(rates(past.wins, n, rng) / WEEK * (after - begin), burst, rng)
         totals[window.name, "wins"] = number.astype(np.float64)
         totals[window.name, "bookings"] = worth(number, past.values, rng)
     return Foreseen(totals, {})
 
 
-def smoothing(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: np.random.Generator) -> Foreseen:
+def smoothing(past: Past, as_of: date, windows: Sequence[Window], n: int, draws: Draws) -> Foreseen:
     """Exponential smoothing (ETS) of weekly wins and bookings, with simulated paths.
 
     Of the level alone, with a damped trend, and with a season of a quarter (from 39 weeks on) or a year (from 130), the
@@ -41,7 +42,7 @@ def smoothing(past: Past, as_of: date, windows: Sequence[Window], n: int, rng: n
     weeks = int(max(window.days(as_of)[1] for window in windows) // WEEK) + 1
     totals = {}
     for metric, weekly in (("wins", past.wins), ("bookings", past.bookings)):
-        paths = np.maximum(_paths(weekly, weeks, n, rng), 0.0)
+        paths = np.maximum(_paths(weekly, weeks, n, draws(metric)), 0.0)
         so_far = np.concatenate([np.zeros((1, n)), np.cumsum(paths, axis=0)])
         for window in windows:
             begin, after = (_at(so_far, day / WEEK) for day in window.days(as_of))
@@ -57,7 +58,7 @@ def _at(so_far: Floats, weeks: float) -> Floats:
 
 
 def _paths(weekly: Floats, weeks: int, n: int, rng: np.random.Generator) -> Floats:
-    """Simulated weekly totals, shape (weeks, n)."""
+    """Simulated weekly totals, shape (weeks, n); of fewer weeks, they are the first of these."""
     seen = len(weekly)
     if seen < _FEWEST_WEEKS or np.ptp(weekly) == 0:
         if not seen:
