@@ -9,7 +9,6 @@ found on earlier exits forecasts later ones better, in each case on top of the a
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from simfunnel.crm.importing import History
 from simfunnel.fitting.exposure import Exposure
 from simfunnel.fitting.figures import Z95, Estimate, Floats
+from simfunnel.fitting.slowness import band_names
 from simfunnel.fitting.visits import HERE, WON, Ints, Visits
 
 GAIN = 3.0  # log score that an attribute must gain on later exits
@@ -150,9 +150,7 @@ def _value_bands(deals: pd.DataFrame) -> tuple[Ints, list[str]] | None:
     if len(edges) < 2:
         return None
     codes = np.where(value > 0, np.searchsorted(edges, value, side="right"), -1).astype(np.int64)
-    words = [f"{edge:g}" for edge in edges]
-    names = [f"under {words[0]}", *(f"{a} to {b}" for a, b in itertools.pairwise(words))]
-    return codes, [*names, f"at least {words[-1]}"]
+    return codes, band_names([f"{edge:g}" for edge in edges])
 
 
 def _leavings(visits: Visits, table: Exposure, stage: int) -> _Leavings | None:

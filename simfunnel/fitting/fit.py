@@ -30,6 +30,7 @@ from simfunnel.fitting.figures import Z95, Estimate, Row, as_row, factor_estimat
 from simfunnel.fitting.keeping import Hand, Laid, hand_of, marks_of
 from simfunnel.fitting.pace import Pace
 from simfunnel.fitting.phases import Phases, fit_days
+from simfunnel.fitting.slowness import Slowness, fit_slowness, slowness_words
 from simfunnel.fitting.values import OTHER, Values, fit_values
 from simfunnel.fitting.visits import Visits, pooled, visits_of
 from simfunnel.fitting.watching import daily_counts
@@ -84,6 +85,7 @@ class _Found:
     phases: Phases
     drift: Drift
     dependences: tuple[Dependence, ...]
+    slowness: Slowness
     coming: Coming
     values: Values | None
     share: Estimate | None
@@ -174,6 +176,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
     deals = history.deals
     of_all = any(d.attribute == VALUE for d in dependences)
     values = fit_values(deals if of_all else deals[deals["outcome"] == "won"], history.attributes, of_all=of_all)
+    slowness = fit_slowness(history, visits)
     return _Found(
         visits=visits,
         exits=exits,
@@ -181,6 +184,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
         phases=phases,
         drift=drift,
         dependences=dependences,
+        slowness=slowness,
         coming=coming,
         values=values,
         share=share,
@@ -197,6 +201,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
             *phases.assumptions,
             *drift.assumptions,
             *dependence_words(dependences),
+            *slowness_words(slowness),
         ),
     )
 
@@ -211,6 +216,7 @@ def _tree(history: History, found: _Found, currency: str, country: str) -> dict[
         *writing.pace_effects(found.exits, found.pace),
         *writing.phase_effects(found.exits, found.phases),
         *writing.odds_effects(found.dependences, alone=len(found.exits.stages) == 1, members=members),
+        *writing.time_effects(found.exits, found.slowness),
         *found.coming.effects(found.pace.fiscal_year_ends),
         *writing.luck_effects(found.exits, found.drift, start),
     ]
@@ -366,6 +372,8 @@ def _effect_rows(found: _Found) -> Iterator[Row]:
     for one in found.dependences:
         for level, factor in one.levels.items():
             yield as_row(f"effects.odds ({one.stage}, {one.attribute} {level})", "factor", factor)
+    for band, factor in found.slowness.items():
+        yield as_row(f"effects.time (won, value {band})", "factor", factor)
     for effect in found.coming.arrivals.special:
         yield as_row(f"effects.arrivals ({writing.days_of(effect)})", "factor", effect.factor)
     source = "the weeks' exits against what the deals led one to expect, as the mean of the next quarter"

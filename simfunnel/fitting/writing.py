@@ -23,6 +23,7 @@ from simfunnel.fitting.figures import Z95, Estimate, QuantileTable, percent, sen
 from simfunnel.fitting.pace import HOLIDAY, WEEKDAY, YEAR_END, DayEffect, Pace, weekdays, window_in_words
 from simfunnel.fitting.phases import Phases
 from simfunnel.fitting.queues import TeamWork
+from simfunnel.fitting.slowness import Slowness
 from simfunnel.fitting.values import OTHER, Values
 
 WON, LOST, STAYS = "Won", "lost", "stays"
@@ -350,6 +351,17 @@ def odds_effects(dependences: Sequence[Dependence], *, alone: bool, members: Seq
                 {"when": {found.attribute: level}, "on": on, "odds": between(factor.low, factor.high, times)}
             )
     return written
+
+
+def time_effects(found: Exits, slowness: Slowness) -> list[Effect]:
+    """How much longer deals of a value take to be won."""
+    names = exit_names(found, ["won"])
+    on = names[0] if len(names) == 1 else names
+    return [
+        {"when": {"value": band}, "on": on, "time": between(factor.low, factor.high, times)}
+        for band, factor in slowness.items()
+        if names and abs(math.log(factor.value)) >= SMALL
+    ]
 
 
 def days_of(effect: DayEffect) -> str:
