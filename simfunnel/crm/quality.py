@@ -17,6 +17,7 @@ import pandas as pd
 from simfunnel.crm.bringers import BRINGER_CHECKS
 from simfunnel.crm.evidence import Check, Evidence, Found, QualityReport, Trouble, among
 from simfunnel.crm.leaks import leaks
+from simfunnel.crm.loads import created_at_once
 from simfunnel.crm.names import normal
 from simfunnel.crm.tables import read_numbers
 from simfunnel.crm.visit_checks import VISIT_CHECKS
@@ -212,19 +213,9 @@ def only_one_outcome(evidence: Evidence) -> Found:
     return Trouble(name, len(closed), len(closed) / len(evidence.deals), (), "taken as it is", bias), evidence
 
 
-def created_at_once(evidence: Evidence) -> Found:
-    """Deals that all have one creation date, as after a migration."""
-    days = evidence.deals["created"].dt.normalize()
-    if days.nunique() != 1 or len(days) < 10:
-        return None
-    bias = "probably the day of an import: ages and the rate of new deals can't be seen"
-    trouble = Trouble("one creation date for all", len(days), 1.0, (str(days.iloc[0].date()),), "taken as it is", bias)
-    return trouble, evidence
-
-
 def nothing_new(evidence: Evidence) -> Found:
     """New deals that end some time before the data do, as where an export was chosen by date of creation."""
-    created = evidence.deals["created"].dropna().sort_values()
+    created = evidence.deals.loc[~evidence.loaded, "created"].dropna().sort_values()
     if len(created) < _DRIED_UP:
         return None
     last = created.iloc[-1]
@@ -381,6 +372,7 @@ CHECKS: tuple[Check, ...] = (
     slipped_dates,
     repeated_ids,
     no_id,
+    created_at_once,  # before deals are left out that closed before the day of an import
     closed_without_date,
     closed_before_created,
     unreadable_values,
@@ -391,7 +383,6 @@ CHECKS: tuple[Check, ...] = (
     expected_in_the_past,
     no_open_deals,
     only_one_outcome,
-    created_at_once,
     nothing_new,
     truncated,
     leaking_columns,
