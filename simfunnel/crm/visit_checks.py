@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from simfunnel.crm.absences import long_absences
 from simfunnel.crm.evidence import Check, Evidence, Found, Trouble
 
 _WORTH_SAYING = 0.01  # share of tasks at once with another of the same member that may be roundings
@@ -165,6 +166,7 @@ VISIT_CHECKS: tuple[Check, ...] = (
     nobodys_tasks,
     tasks_at_once,
     tasks_under_way,
+    long_absences,
 )
 
 __all__ = ["VISIT_CHECKS"]
