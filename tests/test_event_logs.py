@@ -322,6 +322,7 @@ def test_troubles_of_a_log(tmp_path: Path, rows: list[tuple[str, str, str, str, 
     found = trouble(read(tmp_path, small(rows)), words)
     assert found.count == count
     assert found.action
+    assert found.bias
 
 
 def days_of_work(folder: Path, *, ben_until: str, ann_until: str = "2025-06-30", ben_every: int = 1) -> Path:

@@ -163,6 +163,12 @@ HISTORY = """Id,OpportunityId,CreatedDate,StageName
 14,X,2024-01-05 09:00,Negotiation"""
 
 
+@pytest.mark.parametrize("words", ["moves that skip a stage", "moves back to an earlier stage"])
+def test_odd_moves_are_told_with_what_they_may_bias(tmp_path: Path, words: str) -> None:
+    history = read_crm(*exports.write(tmp_path, exports.salesforce(exports.world())))
+    assert "chances" in trouble(history, words).bias
+
+
 def test_of_several_closings_the_last_counts_and_one_taken_back_is_none(tmp_path: Path) -> None:
     history = read(tmp_path, DEALS, HISTORY)
     assert moves(history, "A") == [("Prospecting", "01-01", "lost")]

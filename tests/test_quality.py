@@ -274,7 +274,9 @@ def test_won_deals_with_no_value(tmp_path: Path) -> None:
 def test_values_that_are_no_number(tmp_path: Path) -> None:
     deals = clean().astype({"value": "str"})
     deals.loc[deals.index[deals["stage"] == "Lost"][0], "value"] = "tbd"
-    assert trouble(read(tmp_path, deals), "values that are no number").examples == ("tbd",)
+    found = trouble(read(tmp_path, deals), "values that are no number")
+    assert found.examples == ("tbd",)
+    assert "bookings" in found.bias
 
 
 # --- open deals -------------------------------------------------------------------------------------------------------

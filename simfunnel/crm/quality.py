@@ -70,10 +70,9 @@ def slipped_dates(evidence: Evidence) -> Found:
     stamps = rows[["created", "closed"]].max(axis=1)
     examples = tuple(f"{i} ({s.date()})" for i, s in zip(rows["id"].head(3), stamps.head(3), strict=True))
     action = "not used to tell where the data end; what comes after the as-of date is cut away"
-    trouble = Trouble(
-        "dates far in the future", len(rows), len(rows) / max(1, len(evidence.deals)), examples, action, ""
-    )
-    return trouble, evidence
+    bias = "what these deals did by then is missing; if the dates are right, the data end later than is taken"
+    share = len(rows) / max(1, len(evidence.deals))
+    return Trouble("dates far in the future", len(rows), share, examples, action, bias), evidence
 
 
 def repeated_ids(evidence: Evidence) -> Found:
@@ -94,7 +93,8 @@ def no_id(evidence: Evidence) -> Found:
     named = evidence.deals["id"].where(
         ~rows, "row " + pd.Series(evidence.deals.index + 2, evidence.deals.index).astype("str")
     )
-    trouble = among(evidence, rows, "deals without an id", "named after their row in the file", "", "created")
+    bias = "a deal that comes twice counts twice, and nothing in another table is known of these"
+    trouble = among(evidence, rows, "deals without an id", "named after their row in the file", bias, "created")
     return trouble, evidence.changed(id=named)
 
 
@@ -130,7 +130,8 @@ def unreadable_values(evidence: Evidence) -> Found:
     rows = evidence.deals["value_text"].notna() & evidence.deals["value"].isna() & _written(evidence).isna()
     if not rows.any():
         return None
-    return among(evidence, rows, "values that are no number", "taken as unknown", "", "value_text"), evidence
+    bias = "these deals count as worth what others are: bookings are off if they are larger or smaller"
+    return among(evidence, rows, "values that are no number", "taken as unknown", bias, "value_text"), evidence
 
 
 def negative_values(evidence: Evidence) -> Found:
