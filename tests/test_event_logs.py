@@ -322,6 +322,54 @@ def test_troubles_of_a_log(tmp_path: Path, rows: list[tuple[str, str, str, str, 
     found = trouble(read(tmp_path, small(rows)), words)
     assert found.count == count
     assert found.action
+    assert found.bias
+
+
+def days_of_work(folder: Path, *, ben_until: str, ann_until: str = "2025-06-30", ben_every: int = 1) -> Path:
+    """A log of 2025 in which three people each do a task on each working day, two of them until some day."""
+    untils = {"Ann": ann_until, "Ben": ben_until, "Cy": "2025-06-30"}
+    rows = []
+    for k, day in enumerate(pd.bdate_range("2025-01-06", "2025-06-30").strftime("%Y-%m-%d")):
+        for who, until in untils.items():
+            if day <= until and (who != "Ben" or k % ben_every == 0):
+                case = f"{who}{k}"
+                rows += [(case, "Talk", who, f"{day} 09:00", f"{day} 10:00"), (case, "Won", who, *[f"{day} 10:00"] * 2)]
+    path = folder / "log.csv"
+    pd.DataFrame(rows, columns=["case", "activity", "resource", "start", "end"]).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("until", "as_of", "said"),
+    [
+        ("2025-05-16", "2025-06-06", True),
+        ("2025-05-16", None, True),
+        ("2025-05-16", "2025-05-26", False),  # a week
+        ("2025-05-16", "2025-05-16", False),
+        ("2025-02-14", None, False),  # has left
+    ],
+)
+def test_who_worked_every_day_and_is_silent_for_weeks_is_told(
+    tmp_path: Path, until: str, as_of: str | None, said: bool
+) -> None:
+    found = read_crm(days_of_work(tmp_path, ben_until=until), as_of=as_of).quality.troubles
+    silent = [t for t in found if "silent for two weeks" in t.name]
+    assert len(silent) == said
+    for trouble in silent:
+        assert (trouble.count, trouble.of, trouble.examples) == (1, "people", ("Ben (last seen on 2025-05-16)",))
+        assert "28 days" in trouble.action
+        assert trouble.bias
+
+
+def test_who_works_now_and_then_is_not_said_to_be_silent(tmp_path: Path) -> None:
+    path = days_of_work(tmp_path, ben_until="2025-05-16", ben_every=3)
+    assert not any("silent for two weeks" in t.name for t in read_crm(path).quality.troubles)
+
+
+def test_nobody_is_silent_while_nobody_works(tmp_path: Path) -> None:
+    path = days_of_work(tmp_path, ben_until="2025-05-16")
+    troubles = read_crm(path, as_of="2025-08-01").quality.troubles
+    assert [t.examples for t in troubles if "silent for two weeks" in t.name] == [("Ben (last seen on 2025-05-16)",)]
 
 
 def test_a_slip_of_the_pen_does_not_move_the_end_of_a_log(tmp_path: Path) -> None:

@@ -167,6 +167,27 @@ def test_a_share_that_is_none_is_refused(tmp_path: Path, busy: float) -> None:
         fit(history_of(tmp_path, export(30)), busy=busy)
 
 
+@pytest.mark.parametrize("later", [0, 30])
+def test_deals_loaded_at_once_are_no_rate_of_new_deals(tmp_path: Path, later: int) -> None:
+    """Two hundred loaded on two days; of those created since then, the rate alone."""
+    deals = export(200 + later, days=100).sample(frac=1, random_state=1, ignore_index=True)
+    start = pd.Timestamp(deals["created"].min())
+    deals.loc[:199, "created"] = [str((start + pd.Timedelta(days=k % 2)).date()) for k in range(200)]
+    deals["lead source"] = np.where(deals.index % 2, "web", "fair")
+    history = history_of(tmp_path, deals)
+    found = fit(history)
+    rate = found.table.set_index("what").loc["sources.new deals.rate"]
+    counts, _ = daily_counts(history)
+    assert history.loaded.sum() >= 200
+    assert counts.sum() == len(history.deals) - history.loaded.sum()
+    assert rate["estimate"] == pytest.approx(counts.mean(), rel=0.4)
+    assert sum("loaded" in said for said in found.assumptions) == 1
+    assert "effort" not in found.to_yaml().split("stages:")[1]
+    spec = load_text(found.to_yaml()).spec
+    assert "new deals" in spec.sources
+    assert "fair" not in spec.sources
+
+
 def test_without_owners_nobodys_time_limits_the_pipeline(tmp_path: Path) -> None:
     found = fit(history_of(tmp_path, export(200).drop(columns="owner")))
     assert "teams" not in found.tree

@@ -259,6 +259,17 @@ def test_a_wanted_chance_must_be_one(model):
         forecast(model, deals(1), as_of=date(2026, 9, 30), replications=2, confidence=1.0)
 
 
+@pytest.mark.parametrize("known", ["Commit", None])
+def test_categories_that_no_open_deal_has_are_said_to_be_left_out(model, known):
+    table = deals(3, category=[known] * 3, value=[1.0] * 3)
+    result = forecast(model, table, as_of=date(2026, 9, 30), replications=2)
+    said = [note for note in result.notes if "own categories are left out" in note]
+    assert (result.categories is None, len(said)) == ((True, 1) if known is None else (False, 0))
+    assert all("2026-09-30" in note for note in said)
+    bare = forecast(model, deals(3), as_of=date(2026, 9, 30), replications=2)
+    assert not any("categories" in note for note in bare.notes)
+
+
 def test_categories_are_summed_from_the_surest_on(model):
     table = deals(9, category=["Pipeline", "Commit", "Best Case"] * 3, value=[100.0, 20.0, 3.0] * 3)
     result = forecast(model, table, as_of=date(2026, 9, 30), replications=10)

@@ -85,6 +85,16 @@ def test_saves_of_which_only_deal_time_and_stage_were_asked_for_are_no_deals(tmp
     assert found.deals["id"].tolist() == whole.deals["id"].tolist()
 
 
+def test_a_history_as_hubspots_api_names_its_columns(tmp_path: Path) -> None:
+    files = exports.hubspot(exports.world())
+    whole = read_crm(*exports.write(tmp_path, files))
+    names = {"deal_id": "objectId", "name": "propertyName", "value": "propertyValue"}
+    told = files["deal_property_history.csv"].rename(columns=names).assign(sourceType="CRM_UI")
+    found = read_crm(*exports.write(tmp_path, {**files, "deal_property_history.csv": told}))
+    pd.testing.assert_frame_equal(found.visits, whole.visits)
+    pd.testing.assert_frame_equal(found.deals, whole.deals)
+
+
 @pytest.mark.parametrize("kind", ["salesforce", "field_history", "hubspot"])
 def test_values_owners_and_categories_are_those_last_told(tmp_path: Path, kind: str) -> None:
     world, day = exports.world(), "2024-05-01"
@@ -151,6 +161,12 @@ HISTORY = """Id,OpportunityId,CreatedDate,StageName
 12,D,2024-01-05 09:00,Negotiation
 13,D,2024-01-05 09:00,Negotiation
 14,X,2024-01-05 09:00,Negotiation"""
+
+
+@pytest.mark.parametrize("words", ["moves that skip a stage", "moves back to an earlier stage"])
+def test_odd_moves_are_told_with_what_they_may_bias(tmp_path: Path, words: str) -> None:
+    history = read_crm(*exports.write(tmp_path, exports.salesforce(exports.world())))
+    assert "chances" in trouble(history, words).bias
 
 
 def test_of_several_closings_the_last_counts_and_one_taken_back_is_none(tmp_path: Path) -> None:

@@ -252,6 +252,19 @@ def test_a_map_may_say_which_stages_are_won_and_lost(tmp_path: Path) -> None:
     assert read_crm(path, mapping=map_file).deals["outcome"].tolist() == ["won", "lost", "open"]
 
 
+def test_what_a_flat_file_does_not_tell_by_stage_is_said(tmp_path: Path) -> None:
+    deals = export()
+    is_open = ~deals["stage"].isin(["Won", "Lost"])
+    deals.loc[is_open, "stage"] = np.where(np.arange(is_open.sum()) % 2, "Demo", "Offer")
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    said = read_crm(tmp_path / "deals.csv", mapping={"stages": {"order": ["Demo", "Offer"]}}).assumptions
+    assert sum("open stages" in s and "Demo" in s and "count as one" in s for s in said) == 1
+    assert sum("order of stages is not used" in s for s in said) == 1
+    deals.loc[is_open, "stage"] = "Demo"
+    deals.to_csv(tmp_path / "deals.csv", index=False)
+    assert not any("open stages" in s or "order of stages" in s for s in read_crm(tmp_path / "deals.csv").assumptions)
+
+
 def test_close_dates_without_any_outcome_are_refused_with_the_stages_found(tmp_path: Path) -> None:
     said = refuse(write(tmp_path, HEADER + "1,2024-01-05,2024-01-06,Vertrag,,\n2,2024-02-05,,Neu,,\n"))
     for part in ("Neu, Vertrag", "--map", "stages: {won:"):

@@ -236,6 +236,48 @@ def test_one_creation_date_for_all(tmp_path: Path) -> None:
     assert "import" in trouble(read(tmp_path, deals), "one creation date for all").bias
 
 
+def loaded(days: int = 3, *, share: float = 1.0) -> pd.DataFrame:
+    """The clean file, a share of whose deals count as created within a few days in the middle of the year."""
+    deals = clean()
+    rows = deals.index < share * len(deals)
+    day = pd.Timestamp("2024-06-01") + pd.to_timedelta(deals.index % days, unit="D")
+    deals["created"] = deals["created"].where(~rows, day.astype("str"))
+    early = deals["closed"] < deals["created"]
+    return deals.assign(closed=deals["closed"].where(~early, deals["created"]))
+
+
+@pytest.mark.parametrize(("days", "share", "dates"), [(1, 0.85, "2024-06-01"), (3, 1.0, "2024-06-01 to 2024-06-03")])
+def test_deals_loaded_within_a_few_days_tell_no_rate(tmp_path: Path, days: int, share: float, dates: str) -> None:
+    history = read(tmp_path, loaded(days, share=share))
+    found = trouble(history, "created within")
+    assert (found.count / 400, found.examples) == (pytest.approx(share, abs=0.03), (dates,))
+    assert "import" in found.bias
+    assert history.loaded.sum() == found.count
+    assert not any("without a new deal" in t.name for t in history.quality.troubles)
+
+
+def test_deals_loaded_after_they_closed_are_told_by_those_left_out(tmp_path: Path) -> None:
+    deals = clean()
+    deals["created"] = np.where(deals.index % 2, "2024-12-20", "2024-12-21")
+    history = read(tmp_path, deals)
+    assert trouble(history, "created within 2 days").share == 1.0
+    assert history.loaded.all()
+
+
+@pytest.mark.parametrize("export", ["a trade fair", "the first three days of leads", "few deals"])
+def test_honest_days_with_many_new_deals_are_no_load(tmp_path: Path, export: str) -> None:
+    deals = loaded(share=0.7)
+    if export == "the first three days of leads":  # expected to close over the coming months
+        deals = loaded()
+        expected = pd.Timestamp("2024-06-02") + pd.to_timedelta(deals.index % 100, unit="D")
+        deals = deals.assign(stage="Talking", closed=expected.astype("str"))
+        deals.loc[:2, ["stage", "closed"]] = ["Lost", "2024-06-03"]
+    history = read(tmp_path, deals if export != "few deals" else loaded()[:9])
+    assert history.loaded_on is None
+    assert not history.loaded.any()
+    assert not any("created within" in t.name for t in history.quality.troubles)
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +300,9 @@ def test_won_deals_with_no_value(tmp_path: Path) -> None:
 def test_values_that_are_no_number(tmp_path: Path) -> None:
     deals = clean().astype({"value": "str"})
     deals.loc[deals.index[deals["stage"] == "Lost"][0], "value"] = "tbd"
-    assert trouble(read(tmp_path, deals), "values that are no number").examples == ("tbd",)
+    found = trouble(read(tmp_path, deals), "values that are no number")
+    assert found.examples == ("tbd",)
+    assert "bookings" in found.bias
 
 
 # --- open deals -------------------------------------------------------------------------------------------------------

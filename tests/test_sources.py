@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from simfunnel.crm import History, read_crm, read_export
-from simfunnel.crm.sources import read_tables
+from simfunnel.crm.sources import read_table, read_tables
 from simfunnel.errors import InputError
 from tests import exports
 
@@ -232,6 +232,31 @@ def test_files_of_another_kind(tmp_path: Path, raw: bytes, words: str) -> None:
 
 def test_nothing_at_all() -> None:
     assert "name the export" in refused()
+
+
+@pytest.mark.parametrize("titles", [1, 3])
+def test_titles_above_the_header_of_a_sheet_are_left_out_and_that_is_told(tmp_path: Path, titles: int) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    deals = pd.DataFrame(
+        {
+            "Deal ID": [f"D{k}" for k in range(12)],
+            "Created": pd.Timestamp("2024-01-01") + pd.to_timedelta(range(12), unit="D"),
+            "Closed": [pd.Timestamp("2024-03-01")] * 11 + [pd.NaT],
+            "Stage": ["Won", "Lost"] * 5 + ["Won", "Talking"],
+            "Amount": range(100, 112),
+        }
+    )
+    deals.to_excel(tmp_path / "plain.xlsx", index=False)
+    deals.to_excel(tmp_path / "titled.xlsx", index=False, startrow=titles)
+    book = openpyxl.load_workbook(tmp_path / "titled.xlsx")
+    book.active["A1"] = "Pipeline report"
+    book.save(tmp_path / "titled.xlsx")
+    plain, titled = read_crm(tmp_path / "plain.xlsx"), read_crm(tmp_path / "titled.xlsx")
+    pd.testing.assert_frame_equal(titled.deals, plain.deals)
+    said = [s for s in titled.assumptions if f"row {titles + 1} is taken for the header" in s]
+    assert len(said) == 1
+    assert not any("header" in s for s in plain.assumptions)
+    assert read_table(tmp_path / "titled.xlsx").rows.equals(read_table(tmp_path / "plain.xlsx").rows)
 
 
 def test_whole_numbers_of_a_workbook_are_no_fractions(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def circles(evidence: Evidence) -> Found:
     rows = told & evidence.deals["id"].isin(_in_circles(by))
     if not rows.any():
         return None
-    return among(evidence, rows, "brought by themselves, in a circle", _ORDINARY, ""), _forgotten(evidence, rows)
+    bias = "fewer deals bring others than did, if only one link of a circle is wrong"
+    return among(evidence, rows, "brought by themselves, in a circle", _ORDINARY, bias), _forgotten(evidence, rows)
 
 
 def _in_circles(by: dict[str, str]) -> set[str]:

@@ -110,8 +110,18 @@ class EventLog:
     def _without_faults(self, items: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         """Without rows that come twice, or lack a case, an activity or a date."""
         checks = (
-            ("events that come twice", rows.duplicated(), "one of each was kept", ""),
-            ("events without a case or an activity", items["case"].isna() | items["activity"].isna(), "left out", ""),
+            (
+                "events that come twice",
+                rows.duplicated(),
+                "one of each was kept",
+                "if they are two alike in truth, there was more work than is counted",
+            ),
+            (
+                "events without a case or an activity",
+                items["case"].isna() | items["activity"].isna(),
+                "left out",
+                "the cases that they belong to lack a stage, an end or work",
+            ),
             (
                 "events without a date that can be read",
                 items["start"].isna() & items["end"].isna(),

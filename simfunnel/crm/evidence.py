@@ -11,7 +11,7 @@ import pandas as pd
 
 from simfunnel.formatting import counted
 
-__all__ = ["VISITS", "Check", "Evidence", "Found", "QualityReport", "Trouble", "among"]
+__all__ = ["VISITS", "Check", "Evidence", "Found", "QualityReport", "Trouble", "among", "created_on"]
 
 VISITS = ("deal", "stage", "entered", "left", "next", "owner")
 
@@ -63,7 +63,8 @@ class Evidence:
     `deals` has canonical columns (see `history.Draft`); `others` names its further columns. `visits` and `tasks` name a
     deal by its label in the index of `deals`; they are empty where the export has none. `beyond` has the rows whose
     dates must be slips; `complete` means that every deal is seen from its first moment on; `watched_from` is the
-    first day whose closings are in the export, where it tells that.
+    first day whose closings are in the export, where it tells that. `loaded_on` are the first and the last of the days
+    on which nearly all deals were loaded at once, where such are found.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -75,6 +76,7 @@ class Evidence:
     stages: tuple[str, ...] = ()
     complete: bool = False
     watched_from: date | None = None
+    loaded_on: tuple[date, date] | None = None
 
     def without(self, rows: pd.Series[Any]) -> Evidence:
         """The same without some deals, and what belongs to them."""
@@ -86,9 +88,22 @@ class Evidence:
         """The same with some columns of the deals replaced."""
         return replace(self, deals=self.deals.assign(**columns))
 
+    @property
+    def loaded(self) -> pd.Series[bool]:
+        """Which deals were loaded at once (see `loaded_on`)."""
+        return created_on(self.deals["created"], self.loaded_on)
+
     def is_(self, *outcomes: str) -> pd.Series[Any]:
         """Which deals have one of these outcomes."""
         return self.deals["outcome"].isin(outcomes)
+
+
+def created_on(created: pd.Series[Any], days: tuple[date, date] | None) -> pd.Series[bool]:
+    """Which deals were created from the first to the last of some days; none where there are no such days."""
+    if days is None:
+        return pd.Series(False, index=created.index)
+    found: pd.Series[bool] = created.dt.normalize().between(pd.Timestamp(days[0]), pd.Timestamp(days[1]))
+    return found
 
 
 Found = tuple[Trouble, Evidence] | None

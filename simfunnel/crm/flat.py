@@ -36,6 +36,7 @@ _ENDED_ON = ("closed", "won_on", "lost_on")
 _OTHER_ZONE = pd.Timedelta(days=1)  # by which a day and a moment of it may differ
 _FEW_BACKWARDS = 5  # fewer deals that close before they are created may be slips
 _MIXED = 0.05  # more dates in the other order are no slips: two orders are mixed
+_MOST_NAMED = 8  # stages
 Text = dict[str, "pd.Series[Any]"]
 
 
@@ -317,6 +318,7 @@ class Flat:
         said = [*self.said, *money.assumptions]
         tasks, words = read_tasks(self.parts, self.map, self.until, canonical["id"], self.people)
         said += words
+        said += self._not_told_by_stage()
         said += [f"no column of {name}s was found" for name in ("value", "owner") if name not in self.columns]
         if _value_comes_late(deals):
             said.append("values are filled in only when a deal closes, so an open deal's value is unknown")
@@ -331,6 +333,22 @@ class Flat:
             order=self.stages.order,
             channel=renamed.get(self.columns.get("channel", ""), ""),
         )
+
+    def _not_told_by_stage(self) -> list[str]:
+        """What is not told apart by stage, for nothing says when a deal came to its stage."""
+        if self.has_history:
+            return []
+        names = self.text["stage"][self.outcome == "open"].dropna().unique()
+        said = []
+        if len(names) > 1:
+            shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+            said.append(
+                f"the {len(names)} open stages ({shown}) count as one: the file doesn't tell when a deal came to its "
+                "stage (a history of stages would)"
+            )
+        if self.map.order:
+            said.append("the map's order of stages is not used, for the file has no history of stages")
+        return said
 
     def _owners(self) -> pd.Series[Any]:
         owners = self.text["owner"].str.strip()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from simfunnel.crm.bringers import BROUGHT_BY, with_origin
-from simfunnel.crm.evidence import VISITS, Evidence, QualityReport, Trouble
+from simfunnel.crm.evidence import VISITS, Evidence, QualityReport, Trouble, created_on
 from simfunnel.crm.names import NEVER_ATTRIBUTES, normal, outcome_named
 from simfunnel.crm.quality import examine, first_day
 from simfunnel.crm.tables import read_dates, read_numbers
@@ -73,7 +73,9 @@ class History:
     one visit a deal, to `open_stage`. `stages` are the open stages in their order, which deals may skip and go back in.
     `tasks`, where known, has `deal`, `activity`, `member`, `start`, `end` (NaT while under way). `currency` is ''
     where nothing tells. `channel` is the attribute that says where deals came from, or ''. `amounts`, where known, has
-    each amount that a deal had, and since when: `deal`, `at`, `value` (NaN where it had none).
+    each amount that a deal had, and since when: `deal`, `at`, `value` (NaN where it had none). `loaded_on` are the
+    first and the last of the days on which nearly all deals were loaded at once, as by an import: they tell no rate of
+    new deals.
     """
 
     deals: pd.DataFrame = field(repr=False)
@@ -91,6 +93,12 @@ class History:
     currency: str = ""
     channel: str = ""
     amounts: pd.DataFrame | None = field(default=None, repr=False)
+    loaded_on: tuple[date, date] | None = None
+
+    @property
+    def loaded(self) -> pd.Series[bool]:
+        """Which deals were loaded at once."""
+        return created_on(self.deals["created"], self.loaded_on)
 
     @property
     def end(self) -> pd.Timestamp:
@@ -186,6 +194,7 @@ def history_of(draft: Draft, day: date, name: str, said: tuple[str, ...], beyond
         currency=draft.currency,
         channel=channel if channel in attributes else "",
         amounts=None if draft.amounts is None else _placed(draft.amounts, places, ["deal", "at"]),
+        loaded_on=mended.loaded_on,
     )
 
 

@@ -105,7 +105,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 
 # Tables that say how a deal changed: what it was from a moment on, or one field's old and new value.
 CHANGES: dict[str, tuple[str, ...]] = {
-    "id": ("opportunityid", "dealid", "potentialid", "leadid", "parentid", "recordid", "hsobjectid"),
+    "id": ("opportunityid", "dealid", "potentialid", "leadid", "parentid", "recordid", "hsobjectid", "objectid"),
     "row": ("opportunityhistorykey", "id", "createdbyid"),
     "at": (
         "dateentered", "enteredat", "enteredon", "dateentry", "stageentered", "stageentereddate", "stagechangedate",
@@ -115,7 +115,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "field": ("field", "fieldname", "fieldevent", "name", "property", "propertyname"),
     "old": ("oldvalue", "old", "fromstage", "oldstage", "previousstage"),
     "new": ("newvalue", "new", "tostage", "newstage"),
-    "to": ("value", "newvalue"),
+    "to": ("value", "newvalue", "propertyvalue"),
     "snapshot": (
         "snapshotdate", "snapshot", "asofdate", "asof", "reportdate", "extractdate", "exportdate", "weekending",
         "snapshotweek", "snapshotmonth", "snapshotquarter", "fivetranstart", "validfrom", "dbtvalidfrom",

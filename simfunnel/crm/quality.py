@@ -17,6 +17,7 @@ import pandas as pd
 from simfunnel.crm.bringers import BRINGER_CHECKS
 from simfunnel.crm.evidence import Check, Evidence, Found, QualityReport, Trouble, among
 from simfunnel.crm.leaks import leaks
+from simfunnel.crm.loads import created_at_once
 from simfunnel.crm.names import normal
 from simfunnel.crm.tables import read_numbers
 from simfunnel.crm.visit_checks import VISIT_CHECKS
@@ -69,10 +70,9 @@ def slipped_dates(evidence: Evidence) -> Found:
     stamps = rows[["created", "closed"]].max(axis=1)
     examples = tuple(f"{i} ({s.date()})" for i, s in zip(rows["id"].head(3), stamps.head(3), strict=True))
     action = "not used to tell where the data end; what comes after the as-of date is cut away"
-    trouble = Trouble(
-        "dates far in the future", len(rows), len(rows) / max(1, len(evidence.deals)), examples, action, ""
-    )
-    return trouble, evidence
+    bias = "what these deals did by then is missing; if the dates are right, the data end later than is taken"
+    share = len(rows) / max(1, len(evidence.deals))
+    return Trouble("dates far in the future", len(rows), share, examples, action, bias), evidence
 
 
 def repeated_ids(evidence: Evidence) -> Found:
@@ -93,7 +93,8 @@ def no_id(evidence: Evidence) -> Found:
     named = evidence.deals["id"].where(
         ~rows, "row " + pd.Series(evidence.deals.index + 2, evidence.deals.index).astype("str")
     )
-    trouble = among(evidence, rows, "deals without an id", "named after their row in the file", "", "created")
+    bias = "a deal that comes twice counts twice, and nothing in another table is known of these"
+    trouble = among(evidence, rows, "deals without an id", "named after their row in the file", bias, "created")
     return trouble, evidence.changed(id=named)
 
 
@@ -129,7 +130,8 @@ def unreadable_values(evidence: Evidence) -> Found:
     rows = evidence.deals["value_text"].notna() & evidence.deals["value"].isna() & _written(evidence).isna()
     if not rows.any():
         return None
-    return among(evidence, rows, "values that are no number", "taken as unknown", "", "value_text"), evidence
+    bias = "these deals count as worth what others are: bookings are off if they are larger or smaller"
+    return among(evidence, rows, "values that are no number", "taken as unknown", bias, "value_text"), evidence
 
 
 def negative_values(evidence: Evidence) -> Found:
@@ -212,19 +214,9 @@ def only_one_outcome(evidence: Evidence) -> Found:
     return Trouble(name, len(closed), len(closed) / len(evidence.deals), (), "taken as it is", bias), evidence
 
 
-def created_at_once(evidence: Evidence) -> Found:
-    """Deals that all have one creation date, as after a migration."""
-    days = evidence.deals["created"].dt.normalize()
-    if days.nunique() != 1 or len(days) < 10:
-        return None
-    bias = "probably the day of an import: ages and the rate of new deals can't be seen"
-    trouble = Trouble("one creation date for all", len(days), 1.0, (str(days.iloc[0].date()),), "taken as it is", bias)
-    return trouble, evidence
-
-
 def nothing_new(evidence: Evidence) -> Found:
     """New deals that end some time before the data do, as where an export was chosen by date of creation."""
-    created = evidence.deals["created"].dropna().sort_values()
+    created = evidence.deals.loc[~evidence.loaded, "created"].dropna().sort_values()
     if len(created) < _DRIED_UP:
         return None
     last = created.iloc[-1]
@@ -381,6 +373,7 @@ CHECKS: tuple[Check, ...] = (
     slipped_dates,
     repeated_ids,
     no_id,
+    created_at_once,  # before deals are left out that closed before the day of an import
     closed_without_date,
     closed_before_created,
     unreadable_values,
@@ -391,7 +384,6 @@ CHECKS: tuple[Check, ...] = (
     expected_in_the_past,
     no_open_deals,
     only_one_outcome,
-    created_at_once,
     nothing_new,
     truncated,
     leaking_columns,

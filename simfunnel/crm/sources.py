@@ -34,6 +34,7 @@ _SIGNATURES = {  # the first bytes of files that are often taken for CSV -> what
     b"SQLite format 3": "an SQLite database, not a CSV file: write sqlite:///{file}#TABLE",
     b"7z\xbc\xaf": "a 7z archive, not a CSV file: unpack it",
 }
+_MOST_TITLES = 20  # rows above the header of a sheet
 _QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
 _DRIVERS = {
     "psycopg2": "psycopg[binary] (and write postgresql+psycopg://...)",
@@ -77,7 +78,10 @@ def read_tables(source: str | Path, asked: Sequence[str] = ()) -> list[Table]:
         return _database(str(source), asked)
     file, _, sheet = str(source).partition("#") if not Path(source).exists() else (str(source), "", "")
     if Path(file).suffix.lower() in (".xlsx", ".xlsm"):
-        return [_named(f"{Path(file).name}#{n}", t, file) for n, t in _sheets(Path(file), sheet).items()]
+        return [
+            _named(f"{Path(file).name}#{name}", table, file, said and f"{Path(file).name}#{name}: {said}")
+            for name, (table, said) in _sheets(Path(file), sheet).items()
+        ]
     return [read_table(source)]
 
 
@@ -90,9 +94,9 @@ def read_table(path: str | Path) -> Table:
     """
     file = Path(path)
     readers = {".parquet": _parquet, ".pq": _parquet, ".xlsx": _first_sheet, ".xlsm": _first_sheet}
-    reader = readers.get(file.suffix.lower())
+    reader = readers.get(file.suffix.lower(), _csv)
     try:
-        return _named(file.name, reader(file), str(file)) if reader else _csv(file)
+        return reader(file)
     except FileNotFoundError:
         raise _fault(file, "there is no such file") from None
     except OSError as error:
@@ -111,25 +115,26 @@ def _fault(source: str | Path, message: str, line: int = 0) -> InputError:
     return InputError([Fault(message, file=str(source), line=line)])
 
 
-def _parquet(file: Path) -> pd.DataFrame:
+def _parquet(file: Path) -> Table:
     if not file.is_file():
         raise FileNotFoundError(file)
     try:
         table = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(file)]).df()
     except duckdb.Error as error:
         raise _fault(file, f"is no Parquet file that can be read ({str(error).splitlines()[0]})") from error
-    return _as_text(table)
+    return _named(file.name, _as_text(table), str(file))
 
 
 # --- Excel ------------------------------------------------------------------------------------------------------------
 
 
-def _first_sheet(file: Path) -> pd.DataFrame:
-    return next(iter(_sheets(file, "").values()))
+def _first_sheet(file: Path) -> Table:
+    table, said = next(iter(_sheets(file, "").values()))
+    return _named(file.name, table, str(file), said and f"{file.name}: {said}")
 
 
-def _sheets(file: Path, wanted: str) -> dict[str, pd.DataFrame]:
-    """The filled sheets of a workbook, by name; only the one that is wanted, where one is."""
+def _sheets(file: Path, wanted: str) -> dict[str, tuple[pd.DataFrame, str]]:
+    """The filled sheets of a workbook by name, and what was assumed; only the one that is wanted, where one is."""
     if not file.exists():
         raise _fault(file, "there is no such file")
     try:
@@ -145,10 +150,27 @@ def _sheets(file: Path, wanted: str) -> dict[str, pd.DataFrame]:
         raise _fault(file, f"is no Excel workbook that can be read ({error})") from error
     if wanted and wanted not in found:
         raise _fault(file, not_among(wanted, "sheet of this workbook", found))
-    filled = {name: _as_text(table) for name, table in found.items() if len(table.columns)}
+    untitled = {name: _below_titles(table) for name, table in found.items() if len(table.columns)}
+    filled = {name: (_as_text(table), said) for name, (table, said) in untitled.items()}
     if not filled:
         raise _fault(file, "the workbook is empty: an export has a header and one row for each deal")
     return {wanted: filled[wanted]} if wanted else filled
+
+
+def _below_titles(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The table below its header where rows of titles stand above that, and what was assumed.
+
+    Most columns then have no name. The header is the first row with a text of its own above every filled column.
+    """
+    if 2 * sum(str(name).startswith("Unnamed: ") for name in table.columns) <= len(table.columns):
+        return table, ""
+    for k in range(min(len(table) - 1, _MOST_TITLES)):
+        filled = table.iloc[k + 1 :].notna().any()
+        names = table.iloc[k][filled]
+        if len(names) > 1 and names.map(lambda cell: isinstance(cell, str)).all() and names.is_unique:
+            below = table.iloc[k + 1 :].loc[:, filled].set_axis(list(names), axis=1).reset_index(drop=True)
+            return below, f"row {k + 2} is taken for the header; the rows above it, which are titles, are left out"
+    return table, ""
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:

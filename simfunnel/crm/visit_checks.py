@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from simfunnel.crm.absences import long_absences
 from simfunnel.crm.evidence import Check, Evidence, Found, Trouble
 
 _WORTH_SAYING = 0.01  # share of tasks at once with another of the same member that may be roundings
@@ -50,9 +51,9 @@ def skipped_stages(evidence: Evidence) -> Found:
     if not rows.any():
         return None
     count, share, shown = _of(rows, evidence.visits, evidence)
-    return Trouble(
-        "moves that skip a stage", count, share, shown, "kept as they are: a move may lead anywhere", "", "visits"
-    ), evidence
+    action = "kept as they are: a move may lead anywhere"
+    bias = "where a stage was passed without a note, its chances and times are those of the other deals alone"
+    return Trouble("moves that skip a stage", count, share, shown, action, bias, "visits"), evidence
 
 
 def returns(evidence: Evidence) -> Found:
@@ -65,7 +66,8 @@ def returns(evidence: Evidence) -> Found:
         return None
     count, share, shown = _of(rows, evidence.visits, evidence)
     action = "kept as they are: a deal may visit a stage several times"
-    return Trouble("moves back to an earlier stage", count, share, shown, action, "", "visits"), evidence
+    bias = "where a move only corrects a slip, visits are too many and too short, and chances to go on too low"
+    return Trouble("moves back to an earlier stage", count, share, shown, action, bias, "visits"), evidence
 
 
 def no_time_in_stage(evidence: Evidence) -> Found:
@@ -108,7 +110,8 @@ def reversed_tasks(evidence: Evidence) -> Found:
     if not rows.any():
         return None
     count, share, shown = _of(rows, tasks, evidence)
-    trouble = Trouble("tasks that end before they start", count, share, shown, "left out", "", "tasks")
+    bias = "their work is missing: teams seem less busy than they are"
+    trouble = Trouble("tasks that end before they start", count, share, shown, "left out", bias, "tasks")
     return trouble, replace(evidence, tasks=tasks[~rows])
 
 
@@ -165,6 +168,7 @@ VISIT_CHECKS: tuple[Check, ...] = (
     nobodys_tasks,
     tasks_at_once,
     tasks_under_way,
+    long_absences,
 )
 
 __all__ = ["VISIT_CHECKS"]

@@ -82,6 +82,17 @@ def fit_arrivals(
     return Arrivals(rate, weekday, tuple(int(w) for w in as_seen), (said, *words), special, season)
 
 
+def unseen_arrivals(loaded_on: tuple[date, date]) -> Arrivals:
+    """No new deals, where all that are known were loaded at once: nothing tells how many come."""
+    first, last = loaded_on
+    days = f"on {first}" if first == last else f"from {first} to {last}"
+    said = (
+        f"new deals: all were loaded {days}, so how many come can't be seen and none are expected: the forecast is of "
+        "the open deals alone (write their rate into the scenario if you know it)"
+    )
+    return Arrivals(Estimate(0.0, 0.0, 0.0, "not seen: all deals were loaded at once", 0), {}, (), (said,))
+
+
 # --- the level --------------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfunnel.calendars import ALWAYS, DAYS, LONGEST_NIGHT, Calendar
+from simfunnel.crm.absences import GONE_FOR
 from simfunnel.fitting.figures import Floats
 from simfunnel.fitting.visits import Ints
 
@@ -34,7 +35,6 @@ _OTHER_HOURS = 1.0  # a member's hours are their own where they differ by so muc
 _SURELY_AWAY = 6.9  # tasks missed: chance alone does so once in a thousand
 _AROUND = 28  # days before and after from which a day's tasks are told
 _IDLE = 0.1  # of the mean of tasks missed; a day with fewer had no work
-_GONE_FOR = 28.0  # days of silence after which somebody may have left
 _DIVIDED = 0.2  # of a member's tasks, and of a team's, from which on the member belongs to it
 _SAME_PEOPLE = 0.5  # share of the work done by the same people that makes one team of two activities
 
@@ -394,9 +394,9 @@ def _member(
     begun, ended = int(day_of_work(start, own).min()), min(int(day_of_work(end, own).max()), last - 1)
     span = max(ended + 1 - begun, 1)
     silent = last - 1 - ended
-    left = silent > _GONE_FOR and silent * int(mine.sum()) / span >= _SURELY_AWAY
+    left = silent > GONE_FOR and silent * int(mine.sum()) / span >= _SURELY_AWAY
     late = begun - first
-    hired = late > _GONE_FOR and late * int(mine.sum()) / span >= _SURELY_AWAY
+    hired = late > GONE_FOR and late * int(mine.sum()) / span >= _SURELY_AWAY
     begin = begun if hired or begun > first else first
     stop = ended + 1 if left else last
     shut = Calendar(own.days, own.hours, closed)

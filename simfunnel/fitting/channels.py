@@ -65,7 +65,7 @@ def fit_channels(history: History, arrivals: Arrivals, brought: Floats | None = 
     """
     if not history.channel:
         return None
-    deals = history.deals if brought is None else history.deals[brought == 0]
+    deals = history.deals[~history.loaded if brought is None else ~history.loaded & (brought == 0)]
     fresh = deals[deals["created"] >= pd.Timestamp(history.observed_from)]
     counts = fresh[history.channel].value_counts()
     large = [str(name) for name, n in counts.items() if n >= FEWEST][:MOST]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calendar import month_name
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from simfunnel.calendars import Calendar, public_holidays
 from simfunnel.crm.importing import History
 from simfunnel.errors import InputError
 from simfunnel.fitting import writing
-from simfunnel.fitting.arrivals import Arrivals, fit_arrivals
+from simfunnel.fitting.arrivals import Arrivals, fit_arrivals, unseen_arrivals
 from simfunnel.fitting.asked import as_asked, fit_share, share_words
 from simfunnel.fitting.bringing import fit_bringing
 from simfunnel.fitting.channels import fit_channels
@@ -26,7 +26,7 @@ from simfunnel.fitting.drift import Drift, fit_drift
 from simfunnel.fitting.effort import Effort, fit_effort
 from simfunnel.fitting.exits import Exits, fit_exits
 from simfunnel.fitting.exposure import KINDS, exposure
-from simfunnel.fitting.figures import Z95, Estimate, Row, as_row, factor_estimate, percent
+from simfunnel.fitting.figures import Z95, Estimate, Floats, Row, as_row, factor_estimate, percent
 from simfunnel.fitting.keeping import Hand, Laid, hand_of, marks_of
 from simfunnel.fitting.pace import Pace
 from simfunnel.fitting.phases import Phases, fit_days
@@ -160,7 +160,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
     drift = fit_drift(table, pace.of_exits(table) * phases.of_exits(table))
     bringing, said = fit_bringing(history)
     counts, weekday = daily_counts(history, bringing.brought if bringing else None)
-    arrivals = fit_arrivals(counts, weekday, seed=seed, first_day=history.observed_from, holidays=holidays)
+    arrivals = _arrivals(history, counts, weekday, seed, holidays)
     channels = fit_channels(history, arrivals, bringing.brought if bringing else None)
     coming = Coming(arrivals, channels, bringing)
     growth = arrivals.rate.value / float(counts.mean()) if counts.any() else 1.0
@@ -190,7 +190,7 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
         share=share,
         members=members,
         shares={name: _shares(history, name) for name in history.attributes},
-        work=None if effort else _work(exits, coming.everyone, len(members), busy),
+        work=None if effort or history.loaded_on else _work(exits, coming.everyone, len(members), busy),
         effort=effort,
         words=(
             *said,
@@ -204,6 +204,19 @@ def _find(history: History, busy: float | None, seed: int, holidays: frozenset[d
             *slowness_words(slowness),
         ),
     )
+
+
+def _arrivals(history: History, counts: Floats, first_weekday: int, seed: int, holidays: frozenset[date]) -> Arrivals:
+    """The new deals that nobody brought; deals that were loaded at once tell nothing of how many come."""
+    loaded = history.loaded_on
+    if loaded and not counts.any():
+        return unseen_arrivals(loaded)
+    found = fit_arrivals(counts, first_weekday, seed=seed, first_day=history.observed_from, holidays=holidays)
+    if not loaded:
+        return found
+    n = int(history.loaded.sum())
+    said = f"new deals: {n:,} loaded at once ({loaded[0]} to {loaded[1]}) are not counted among them"
+    return replace(found, assumptions=(said, *found.assumptions))
 
 
 def _tree(history: History, found: _Found, currency: str, country: str) -> dict[str, Any]:
@@ -463,7 +476,11 @@ def _assumptions(history: History, found: _Found, currency: str, country: str) -
             f"{work.busy:.0%} busy, at {SELLING_TIME:.0%} of {HOURS_A_WEEK:.0f} hours a week (--busy changes "
             f"it); times to close begin after that work, and are shortened by the {duration(work.days)} that it takes"
         )
-    elif not found.members and not found.effort:
+    elif found.members and not found.effort:
+        said.append(
+            "effort is told neither by an export nor by a rate of new deals, so nobody's time limits the pipeline"
+        )
+    elif not found.effort:
         known = "no owners are known" if history.deals["owner"].isna().all() else "most deals have no known owner"
         said.append(f"{known}, so nobody's time limits the pipeline")
     if len(history.attributes) > 1:

@@ -142,11 +142,12 @@ def month_weights(visits: Visits, fiscal_year_ends: int) -> tuple[Floats, tuple[
 def daily_counts(history: History, left_out: Floats | None = None) -> tuple[Floats, int]:
     """New deals on each day from the first that can be trusted to the as-of day, and the first one's weekday.
 
-    Of deals created before closings are seen, those that closed early are missing, so they are not counted.
+    Of deals created before closings are seen, those that closed early are missing, so they are not counted; nor are
+    deals that were loaded at once, of which nobody knows when they came.
     `left_out` has 1 for each deal that is not to be counted, such as one that another brought, else 0.
     """
     days = pd.date_range(history.observed_from, history.as_of, freq="D")
-    deals = history.deals if left_out is None else history.deals[left_out == 0]
-    created = deals["created"].dt.normalize().value_counts()
+    kept = ~history.loaded if left_out is None else ~history.loaded & (left_out == 0)
+    created = history.deals.loc[kept, "created"].dt.normalize().value_counts()
     counts = created.reindex(days, fill_value=0).to_numpy(dtype=float)
     return counts, history.observed_from.weekday()

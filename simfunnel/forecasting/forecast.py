@@ -163,6 +163,7 @@ def forecast(
     parts, found = told(parts_of(runs, won, correction=correction), valued=valued), chances(runs, valued=valued)
     open_value = float(found["value"].sum()) if len(found) and valued else 0.0
     listed = deals.deals[deals.deals["outcome"] == "open"] if isinstance(deals, History) else deals
+    notes += _no_categories(listed, day) if valued else []
     before = already_won(won, ready.spec).get("bookings", 0.0)
     grouped = groups(ready, won, by, replications=runs.replications, seed=seed, workers=workers) if by else None
     return Forecast(
@@ -182,6 +183,16 @@ def forecast(
         groups=None if grouped is None else told(grouped, valued=valued),
         valued=valued,
     )
+
+
+def _no_categories(listed: pd.DataFrame | None, day: date) -> list[str]:
+    """Why there is no table of categories, though the export has a column of them."""
+    if listed is None or listed.empty or "category" not in listed or listed["category"].notna().any():
+        return []
+    return [
+        f"the sellers' own categories are left out: the export doesn't tell which one an open deal had on {day}, for "
+        "they change while it is open"
+    ]
 
 
 def check_target(scenario: Scenario, target: float | None) -> None:
