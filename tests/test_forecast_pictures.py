@@ -96,9 +96,17 @@ def test_the_bridge_is_readable(changes, start):
     assert_readable(plots.bridge(table, rounded_steps(table), period="2026Q4", names=names, currency="EUR"))
 
 
+def test_amounts_of_a_bridge_stand_above_what_the_simulation_leaves_open():
+    table = steps(MIXED, 3.6e6)
+    figure = plots.bridge(table, rounded_steps(table), period="2026Q4", names=("a", "b"))
+    said = [text.xy[1] for text in figure.axes[0].texts][1:-1]
+    assert (np.array(said) >= table["expected"].to_numpy()[1:-1] + 2 * 9000 - 1e-6).all()
+    assert max(said) < figure.axes[0].get_ylim()[1]
+
+
 def test_a_waterfall_begins_at_zero_unless_its_steps_would_not_be_seen():
-    assert _axis(pd.Series([100.0, 60.0]))[0][0] == 0
-    (low, _), cut = _axis(pd.Series([100.0, 95.0]))
+    assert _axis(pd.Series([100.0, 60.0]), 100.0)[0][0] == 0
+    (low, _), cut = _axis(pd.Series([100.0, 95.0]), 100.0)
     assert cut
     assert low == 90
 

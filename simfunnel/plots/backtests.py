@@ -201,7 +201,7 @@ def reliability(table: pd.DataFrame, *, note: str = "") -> Figure:
         handles += ax.plot([0, 1], [0, 1], color=FAINT, lw=1.4, ls=DASHES, label="as often as said")
         deals = int(rows.loc[rows["method"] == ALONE, "cases"].sum())
         ax.set_title(f"Won in {'the ' if window.startswith('next') else ''}{window}")
-        ax.set_xlabel(f"Chance said ({deals:,} chances; how many in each bin stands below)")
+        ax.set_xlabel(f"Chance said ({deals:,} chances; how many in a bin stands below, where there is room)")
         ax.set_ylabel("Share that was won (bars: 90% interval)")
         _unit_square(ax, most)
     legend(figure, handles)

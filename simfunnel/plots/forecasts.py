@@ -167,19 +167,22 @@ def bridge(
     at = np.arange(len(frame))
     last = len(frame) - 1
     base = frame["expected"].shift(1).fillna(0.0)
+    tops: list[float] = []
     for k, row in enumerate(frame.to_dict("records")):
         whole = k in (0, last)
         size = row["expected"] if whole else row["change"]
         colour = INK if whole else (GREEN if size > 0 else ORANGE)
-        ax.bar(k, size, bottom=0.0 if whole else base[k], width=0.62, color=colour)
-        top = row["expected"] if whole else max(row["expected"], base[k])
+        ax.bar(k, size, bottom=0.0 if whole else base[k], width=0.62, color=colour, edgecolor=colour, linewidth=1.2)
+        open_by = 2 * row["se"] if np.isfinite(row["se"]) and not whole else 0.0
+        top = row["expected"] if whole else max(row["expected"] + open_by, base[k])
         said = _whole(row["rounded"], rounded, "" if whole else "+")
         ax.annotate(said, (k, top), (0, 4), textcoords="offset points", ha="center", fontweight="bold")
-        if np.isfinite(row["se"]) and not whole:
-            ax.vlines(k, row["expected"] - 2 * row["se"], row["expected"] + 2 * row["se"], color=INK, lw=1.4)
+        tops.append(top)
+        if open_by:
+            ax.vlines(k, row["expected"] - open_by, row["expected"] + open_by, color=INK, lw=1.4)
         if k < last:
             ax.hlines(row["expected"], k + 0.31, k + 0.69, color=FAINT, lw=1)
-    ends_of_axis, cut = _axis(frame["expected"])
+    ends_of_axis, cut = _axis(frame["expected"], max(tops))
     ax.set_ylim(*ends_of_axis)
     ax.set_xticks(
         at, [f"forecast\n{names[0]}", *(_two_lines(s) for s in frame["step"].iloc[1:-1]), f"forecast\n{names[1]}"]
@@ -199,13 +202,13 @@ def bridge(
     return figure
 
 
-def _axis(reached: pd.Series[Any]) -> tuple[tuple[float, float], bool]:
+def _axis(reached: pd.Series[Any], top: float) -> tuple[tuple[float, float], bool]:
     """The ends of the waterfall's axis, and whether it is cut: so that small steps can be seen beside large ends."""
     low, high = float(reached.min()), float(reached.max())
     room = high - low
     if low <= 0 or not 0 < room < 0.2 * high:
-        return limits([*reached, 0.0]), False
-    return (low - room, high + 0.3 * room), True
+        return limits([*reached, top, 0.0]), False
+    return (low - room, max(high + 0.3 * room, top + 0.1 * room)), True
 
 
 def _whole(amount: float, rounded: list[float], plus: str) -> str:
