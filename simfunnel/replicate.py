@@ -5,6 +5,7 @@ Replication k depends on the scenario, the seed and k alone: asking for more, or
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -191,8 +192,9 @@ def batches(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
+    packed = pickle.dumps(scenario)  # once, and not with each batch
     for attempt in range(1, ATTEMPTS + 1):
-        jobs = (delayed(_batch)(k, scenario, seed, batch, request) for k, batch in list(todo.items()))
+        jobs = (delayed(_batch)(k, packed, seed, batch, request) for k, batch in list(todo.items()))
         try:
             for k, batch, error in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
                 del todo[k]
@@ -204,18 +206,18 @@ def batches(
             return
 
 
-_KEPT: dict[tuple[str, str, int], _Planner] = {}
+_KEPT: dict[tuple[bytes, int], _Planner] = {}
 
 
 _Batch = tuple[int, list[Outcome], RunError | None]
 
 
-def _batch(name: int, scenario: Scenario, seed: int, numbers: list[int], request: Request) -> _Batch:
-    """One batch in a worker, which keeps its last planner for the batches to come; with the batch's name."""
-    key = (scenario.digest, str(scenario.folder), seed)
+def _batch(name: int, packed: bytes, seed: int, numbers: list[int], request: Request) -> _Batch:
+    """One batch of a pickled scenario in a worker, which keeps its last planner; with the batch's name."""
+    key = packed, seed
     if key not in _KEPT:
         _KEPT.clear()
-        _KEPT[key] = _Planner(scenario, seed)
+        _KEPT[key] = _Planner(pickle.loads(packed), seed)
     planner = _KEPT[key]
     return name, *_done(planner, numbers, request)
 
