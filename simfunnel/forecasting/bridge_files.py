@@ -12,19 +12,26 @@ from simfunnel.runs import plain, version, write_tables_and_pictures
 def results_json(bridge: Bridge) -> dict[str, Any]:
     """What `bridge --json` prints: the steps, and the deals that changed."""
     said = {
+        **_asked(bridge),
+        "version": version(),
+        "steps": [{str(k): _known(v) for k, v in row.items()} for row in bridge.table.to_dict("records")],
+        "deals": bridge.deals[bridge.deals["change"] != 0].to_dict("records"),
+        "notes": list(bridge.notes),
+    }
+    return dict(plain(said))
+
+
+def _asked(bridge: Bridge) -> dict[str, Any]:
+    """What was asked."""
+    return {
         "period": bridge.period,
         "from": bridge.since.isoformat(),
         "to": bridge.until.isoformat(),
         "currency": bridge.currency,
         "seed": bridge.seed,
         "replications": bridge.replications,
-        "version": version(),
         "target": bridge.target,
-        "steps": [{str(k): _known(v) for k, v in row.items()} for row in bridge.table.to_dict("records")],
-        "deals": bridge.deals[bridge.deals["change"] != 0].to_dict("records"),
-        "notes": list(bridge.notes),
     }
-    return dict(plain(said))
 
 
 def _known(value: Any) -> Any:
@@ -50,13 +57,7 @@ def write_bridge(bridge: Bridge, folder: Path) -> Path:
         figures={"bridge": picture},
         manifest={
             "command": "bridge",
-            "period": bridge.period,
-            "from": bridge.since.isoformat(),
-            "to": bridge.until.isoformat(),
-            "currency": bridge.currency,
-            "seed": bridge.seed,
-            "replications": bridge.replications,
-            "target": bridge.target,
+            **_asked(bridge),
             "notes": list(bridge.notes),
         },
     )
