@@ -69,19 +69,20 @@ def queues(records: Records, plan: Plan) -> pd.DataFrame:
 def funnel_of(totals: Totals) -> Floats:
     """The figures of `funnel`: (stages, columns of `FUNNEL`)."""
     cubes, stages = totals.cubes, totals.plan.n_stages
-    by_goal, by_cause = cubes.fates.sum(axis=2), cubes.fates.sum(axis=1)
+    came, fates = totals.came, cubes.fates[1:]
+    by_goal, by_cause = fates.sum(axis=2), fates.sum(axis=1)
     gone = by_goal.sum(axis=1)
     forward = np.triu(by_goal[:, :stages], 1).sum(axis=1)
     served, waited = cubes.asked[:, 1:, SERVED].sum(axis=0), cubes.waited[:, 1:].sum(axis=0)
     columns = {
-        "entered": cubes.came,
+        "entered": came,
         "forward": forward,
         "lost": by_goal[:, stages:].sum(axis=1),
         "reneged": by_cause[:, RENEGED],
         "given_up": by_cause[:, LIMITED],
-        "still_there": cubes.came - gone,
-        "conversion": share(forward, cubes.came),
-        "mean_days": share(cubes.days, gone),
+        "still_there": came - gone,
+        "conversion": share(forward, came),
+        "mean_days": share(cubes.days[1:], gone),
         "mean_wait_hours": share(waited * 24, served),
     }
     return np.stack([columns[name] for name in FUNNEL], axis=1)
