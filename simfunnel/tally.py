@@ -19,6 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from simfunnel.engines import records
 from simfunnel.engines.records import BOOKED, CAUSES, MONEY, OPENED, SERVED, STILL_WAITING, Records
 from simfunnel.jit import compiled, inner
 from simfunnel.numerics import Floats, Ints, Maps, Rows, forward
@@ -148,14 +149,19 @@ def add_people(
 @compiled
 def add_moves(
     edges: Floats, cubes: Cubes, people: Rows, staying: Floats, numbers: Numbers, time: Floats, prospect: Ints,
-    origin: Ints, goal: Ints, cause: Ints,
-) -> None:  # fmt: skip
-    """Moves: themselves, what the stay that each ends has cost, and the fate of who came into a stage."""
+    origin: Ints, goal: Ints, cause: Ints, first: int,
+) -> int:  # fmt: skip
+    """Moves: themselves, what the stay that each ends has cost, and the fate of who came into a stage.
+
+    From row `first` on, up to one of a kind that has no number; returns the row after the last that was added.
+    """
     k, stages = 0, len(cubes.days) - 1
-    for row in range(len(time)):
+    for row in range(first, len(time)):
         t, p, to, why = time[row], prospect[row], goal[row], cause[row]
-        k = find(edges, t, k)
         kind = numbers.by_code[code_of(numbers, origin[row], to, why)]
+        if kind < 0:
+            return row
+        k = find(edges, t, k)
         group, value = people[p].group, people[p].value
         cubes.moves[kind, 0, k] += 1.0
         cubes.values[kind, 0, k] += value
@@ -169,6 +175,7 @@ def add_moves(
             spread(cubes.stays, edges, since, t, staying[place], group, k)
         counts = (to < stages) & (t >= edges[0]) & (why != OPENED)
         people[p].place, people[p].since, people[p].cohort = to + 1, t, (to + 1) * counts
+    return len(time)
 
 
 @compiled
@@ -183,14 +190,16 @@ def add_last_stays(edges: Floats, cube: Floats, people: Rows, staying: Floats, c
 @compiled
 def add_money(
     edges: Floats, cubes: Cubes, people: Rows, terms: Floats, numbers: Numbers, time: Floats, prospect: Ints,
-    stage: Ints, what: Ints, amount: Floats,
-) -> None:  # fmt: skip
-    """Money, and bookings once more over the terms of their stages."""
+    stage: Ints, what: Ints, amount: Floats, first: int,
+) -> int:  # fmt: skip
+    """Money, and bookings once more over the terms of their stages; the rows as in `add_moves`."""
     k = 0
-    for row in range(len(time)):
+    for row in range(first, len(time)):
+        kind = numbers.by_code[code_of(numbers, 0, what[row], stage[row])]
+        if kind < 0:
+            return row
         k = find(edges, time[row], k)
         group = people[prospect[row]].group
-        kind = numbers.by_code[code_of(numbers, 0, what[row], stage[row])]
         cubes.money[kind, 0, k] += amount[row]
         if group > 0:
             cubes.money[kind, group, k] += amount[row]
@@ -203,6 +212,7 @@ def add_money(
                 cubes.earned[0, k] += amount[row]
                 if group > 0:
                     cubes.earned[group, k] += amount[row]
+    return len(time)
 
 
 @inner
@@ -224,13 +234,15 @@ def add_work(
 @compiled
 def add_tasks(
     edges: Floats, cubes: Cubes, people: Rows, by_source: bool, maps: Maps, work_maps: Ints, at_edges: Floats,
-    days: float, numbers: Numbers, rows: TaskRows,
-) -> None:  # fmt: skip
-    """Tasks: how their waits ended and how long they were, and the hours of work."""
-    k, first = 0, edges[0]
-    for row in range(len(rows.asked)):
+    days: float, numbers: Numbers, rows: TaskRows, first: int,
+) -> int:  # fmt: skip
+    """Tasks: how their waits ended and how long they were, and the hours of work; the rows as in `add_moves`."""
+    k, begin = 0, edges[0]
+    for row in range(first, len(rows.asked)):
         p, team, stage, outcome = rows.prospect[row], rows.team[row], rows.stage[row], rows.outcome[row]
         kind = numbers.by_code[code_of(numbers, outcome, stage, team)]
+        if kind < 0:
+            return row
         asked, begun = rows.asked[row], rows.begun[row]
         group = 0
         if p >= 0:
@@ -244,8 +256,8 @@ def add_tasks(
             if group > 0:
                 cubes.tasks[kind, group, k] += 1.0
         if p >= 0:
-            cubes.queued[team] += max(0.0, min(days if np.isnan(until) else until, days) - max(asked, first))
-        if asked >= first:
+            cubes.queued[team] += max(0.0, min(days if np.isnan(until) else until, days) - max(asked, begin))
+        if asked >= begin:
             cubes.asked[team, stage + 1, outcome] += 1.0
         if outcome != SERVED:
             continue
@@ -253,26 +265,24 @@ def add_tasks(
         cubes.waits[kind, 0, k] += wait * 24
         if group > 0:
             cubes.waits[kind, group, k] += wait * 24
-        if asked >= first:
+        if asked >= begin:
             cubes.waited[team, stage + 1] += wait
             cubes.delayed[team, stage + 1] += 1.0 if wait > 1e-9 else 0.0
         m = rows.member[row]
         start, end = forward(maps, work_maps[m], begun), forward(maps, work_maps[m], min(rows.ended[row], days))
         add_work(edges, cubes, at_edges, m, start, end, group, k)
+    return len(rows.asked)
 
 
 # --- the tally --------------------------------------------------------------------------------------------------------
 
 
 @compiled
-def mark_new(numbers: Numbers, a: Ints, b: Ints, c: Ints) -> bool:
-    """Give the number 0 to each kind of these rows that has none; returns whether there is any such."""
-    new = False
+def mark_new(numbers: Numbers, a: Ints, b: Ints, c: Ints) -> None:
+    """Give the number 0 to each kind of these rows that has none."""
     for row in range(len(a)):
         code = code_of(numbers, a[row], b[row], c[row])
-        if numbers.by_code[code] < 0:
-            numbers.by_code[code], new = 0, True
-    return new
+        numbers.by_code[code] = max(numbers.by_code[code], 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,9 +329,9 @@ class Kinds(Generic[PartsT]):
         self._number()
 
     def learn(self, a: Ints, b: Ints, c: Ints) -> None:
-        """Have numbers for the kinds of these rows too."""
-        if mark_new(self.numbers, a, b, c):
-            self._number()
+        """Number the kinds of these rows too."""
+        mark_new(self.numbers, a, b, c)
+        self._number()
 
     def _number(self) -> None:
         self.codes = np.flatnonzero(self.numbers.by_code >= 0)
@@ -448,23 +458,44 @@ class Tally:
 
     def add(self, load: Records, group: Ints | None = None) -> None:
         """Add the next rows; `group` is the group of each new prospect, NOWHERE for one in none."""
-        edges, plan, frame = self.edges, self.plan, self.frame
-        new, moves, money, tasks = load.prospects, load.moves, load.money, load.tasks
-        groups = _NO_GROUPS if group is None else group
-        first = self._know(load, groups)
-        frame.moves.learn(moves.origin, moves.goal, moves.cause)
-        frame.money.learn(np.zeros_like(money.kind), money.kind, money.stage)
-        frame.tasks.learn(tasks.outcome, tasks.stage, tasks.team)
+        self._add_people(load, _NO_GROUPS if group is None else group)
+        self._add_moves(load.moves)
+        self._add_money(load.money)
+        self._add_tasks(load.tasks)
+        self.events = load.events
+
+    def _add_people(self, load: Records, group: Ints) -> None:
+        new, first = load.prospects, self._know(load, group)
         self._make_room()
-        cubes, people = self.cubes, self.people
-        add_people(edges, cubes.brought, people, first, groups, new.generation, new.value, new.parent, new.born)
+        columns = (group, new.generation, new.value, new.parent, new.born)
+        add_people(self.edges, self.cubes.brought, self.people, first, *columns)
+
+    def _add_moves(self, moves: records.Moves) -> None:
+        kinds, row = self.frame.moves, 0
         columns = (moves.time, moves.prospect, moves.origin, moves.goal, moves.cause)
-        add_moves(edges, cubes, people, frame.staying, frame.moves.numbers, *columns)
-        paid = (money.time, money.prospect, money.stage, money.kind, money.amount)
-        add_money(edges, cubes, people, plan.stages.term, frame.money.numbers, *paid)
+        fixed = (self.people, self.frame.staying, kinds.numbers, *columns)
+        while (row := add_moves(self.edges, self.cubes, *fixed, row)) < len(moves.time):
+            self._learn(kinds, moves.origin, moves.goal, moves.cause)
+
+    def _add_money(self, money: records.MoneyRows) -> None:
+        kinds, row = self.frame.money, 0
+        columns = (money.time, money.prospect, money.stage, money.kind, money.amount)
+        fixed = (self.people, self.plan.stages.term, kinds.numbers, *columns)
+        while (row := add_money(self.edges, self.cubes, *fixed, row)) < len(money.time):
+            self._learn(kinds, np.zeros_like(money.kind), money.kind, money.stage)
+
+    def _add_tasks(self, tasks: records.Tasks) -> None:
+        kinds, row = self.frame.tasks, 0
         rows = TaskRows._make(getattr(tasks, name) for name in TaskRows._fields)
-        maps = (plan.maps, plan.members.work_map, frame.at_edges)
-        add_tasks(edges, cubes, people, self.by_source, *maps, plan.days, frame.tasks.numbers, rows)
+        hours = (self.plan.maps, self.plan.members.work_map, self.frame.at_edges, self.plan.days)
+        fixed = (self.people, self.by_source, *hours, kinds.numbers, rows)
+        while (row := add_tasks(self.edges, self.cubes, *fixed, row)) < len(tasks.asked):
+            self._learn(kinds, tasks.outcome, tasks.stage, tasks.team)
+
+    def _learn(self, kinds: Kinds[PartsT], a: Ints, b: Ints, c: Ints) -> None:
+        """Have numbers and room for the kinds of these rows."""
+        kinds.learn(a, b, c)
+        self._make_room()
 
     def _know(self, load: Records, group: Ints) -> int:
         """Make room for who is new; returns the row of the first."""
@@ -474,7 +505,7 @@ class Tally:
             longer.view(np.uint8)[: first * PERSON.itemsize] = self.people.view(np.uint8)[: first * PERSON.itemsize]
             self.people = longer
         self.groups = max(self.groups, int(group.max(initial=NOWHERE)) + 1)
-        self.count, self.events = last, load.events
+        self.count = last
         return first
 
     def _make_room(self) -> None:
