@@ -6,6 +6,7 @@ Words are those of the field: conversion rate is of a cohort entering a stage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ import numpy as np
 
 from simfunnel.engines.records import GAVE_UP, LIMITED, RENEGED, SERVED, Records
 from simfunnel.kpis import measured, share
-from simfunnel.numerics import Floats
+from simfunnel.numerics import Flags, Floats
 from simfunnel.plan import Plan
-from simfunnel.tally import Totals
+from simfunnel.tally import Frame, Totals
 from simfunnel.views import tallied, view_of
 
 if TYPE_CHECKING:
@@ -69,42 +70,58 @@ def queues(records: Records, plan: Plan) -> pd.DataFrame:
 def funnel_of(totals: Totals) -> Floats:
     """The figures of `funnel`: (stages, columns of `FUNNEL`)."""
     cubes, stages = totals.cubes, totals.plan.n_stages
-    by_goal, by_cause = cubes.fates.sum(axis=2), cubes.fates.sum(axis=1)
+    came, fates = totals.came, cubes.fates[1:]
+    by_goal, by_cause = fates.sum(axis=2), fates.sum(axis=1)
     gone = by_goal.sum(axis=1)
-    forward = np.triu(by_goal[:, :stages], 1).sum(axis=1)
+    forward = by_goal[:, :stages].sum(axis=1, where=_later(stages))
     served, waited = cubes.asked[:, 1:, SERVED].sum(axis=0), cubes.waited[:, 1:].sum(axis=0)
     columns = {
-        "entered": cubes.came,
+        "entered": came,
         "forward": forward,
         "lost": by_goal[:, stages:].sum(axis=1),
         "reneged": by_cause[:, RENEGED],
         "given_up": by_cause[:, LIMITED],
-        "still_there": cubes.came - gone,
-        "conversion": share(forward, cubes.came),
-        "mean_days": share(cubes.days, gone),
+        "still_there": came - gone,
+        "conversion": share(forward, came),
+        "mean_days": share(cubes.days[1:], gone),
         "mean_wait_hours": share(waited * 24, served),
     }
-    return np.stack([columns[name] for name in FUNNEL], axis=1)
+    return np.array([columns[name] for name in FUNNEL]).T
+
+
+@lru_cache(maxsize=4)
+def _later(stages: int) -> Flags:
+    """Of each stage (a row), whether each stage is a later one."""
+    later: Flags = np.triu(np.ones((stages, stages), dtype=bool), 1)
+    return later
 
 
 def queues_of(totals: Totals) -> Floats:
     """The figures of `queues`: (teams, columns of `QUEUES`)."""
     cubes, plan = totals.cubes, totals.plan
-    teams = list(pairwise(plan.teams.member_start.tolist()))
-    busy, offered = (
-        np.array([hours[first:after, 1:-1].sum() for first, after in teams])
-        for hours in (cubes.busy, totals.frame.offered)
-    )
     asked = cubes.asked[:, 1:].sum(axis=1)
+    tasks = asked.sum(axis=1)
     columns = {
-        "utilisation": share(busy, offered),
-        "tasks": asked.sum(axis=1),
+        "utilisation": share(_by_team(cubes.busy, plan), _offered(totals.frame)),
+        "tasks": tasks,
         "waited": share(cubes.delayed[:, 1:].sum(axis=1), asked[:, SERVED]),
         "mean_wait": share(cubes.waited[:, 1:].sum(axis=1), asked[:, SERVED]),
         "queue_length": cubes.queued / (plan.days - plan.warm_up),
-        "reneged": share(asked[:, GAVE_UP], asked.sum(axis=1)),
+        "reneged": share(asked[:, GAVE_UP], tasks),
     }
-    return np.stack([columns[name] for name in QUEUES], axis=1)
+    return np.array([columns[name] for name in QUEUES]).T
+
+
+def _by_team(hours: Floats, plan: Plan) -> Floats:
+    """Hours from the first edge to the last by team, of (members, columns of a cube)."""
+    teams = pairwise(plan.teams.member_start.tolist())
+    return np.array([hours[first:after, 1:-1].sum() for first, after in teams])
+
+
+@lru_cache(maxsize=4)
+def _offered(frame: Frame) -> Floats:
+    """Hours on offer by team."""
+    return _by_team(frame.offered, frame.plan)
 
 
 def funnel_table(stages: Sequence[str], figures: Floats) -> pd.DataFrame:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from simfunnel.engines.records import (
     BOOKED,
     GAVE_UP,
-    MONEY,
     OPENED,
     PAID,
     REWARD,
@@ -31,7 +31,14 @@ from simfunnel.errors import InputError, not_among
 from simfunnel.numerics import Flags, Floats, Ints
 from simfunnel.periods import Cut, Periods
 from simfunnel.plan import LIST, Plan
-from simfunnel.tally import Frame, Totals
+from simfunnel.tally import Frame, Money, Moves, Tasks, Totals
+
+
+class Passages(NamedTuple):
+    """Those of some moves, or kinds of moves, that lead into some places and those that lead out of them."""
+
+    into: Flags
+    out: Flags
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,20 @@ class Ways:
         """By place: whether those there are open deals."""
         places = np.arange(len(self.plan.place_names))
         return (places < self.plan.n_stages) & ~self.is_customer
+
+    @cached_property
+    def open_deals(self) -> Passages:
+        """Into and out of the open deals."""
+        return self._passages(self.is_open)
+
+    @cached_property
+    def customers(self) -> Passages:
+        """Into and out of the customers."""
+        return self._passages(self.is_customer)
+
+    def _passages(self, places: Flags) -> Passages:
+        goal, origin = places[self.goal], places[self.origin] & (self.origin >= 0)
+        return Passages(goal & ~origin, origin & ~goal)
 
     @cached_property
     def from_customer(self) -> Flags:
@@ -98,10 +119,10 @@ class View:
         """The periods, of the first unit where there are several."""
         return self.cut.units[0]
 
-    @cached_property
+    @property
     def ways(self) -> Ways:
         """The kinds of moves."""
-        return Ways(self.plan, *self.totals.moves)
+        return _ways(self.totals.frame, self.totals.moves)
 
     def metric(self, name: str) -> Floats:
         """A metric of this view, computed once."""
@@ -111,12 +132,12 @@ class View:
 
     def mine(self, cube: Floats) -> Floats:
         """This view's rows of a cube: the first one for everyone, or the groups'."""
-        return cube[:1] if self.by is None else cube[1:]
+        return cube[..., :1, :] if self.by is None else cube[..., 1:, :]
 
     def sums(self, cube: Floats, kinds: Flags | None = None) -> Floats:
         """A cube (some of its kinds together) by group and period; what lies outside all periods is left out."""
         rows = self.mine(cube)
-        return self.cut.sums(rows if kinds is None else rows[:, :, kinds].sum(axis=2))
+        return self.cut.sums(rows if kinds is None else rows[kinds].sum(axis=0))
 
     def moved(self, kinds: Flags) -> Floats:
         """Moves of these kinds of `ways`, counted."""
@@ -124,23 +145,42 @@ class View:
 
     def money(self, *kinds: int) -> Floats:
         """Amounts of some kinds of money."""
-        wanted = np.zeros(len(MONEY), dtype=bool)
-        wanted[list(kinds)] = True
-        return self.sums(self.totals.cubes.money, wanted[self.totals.money.kind])
+        return self.sums(self.totals.cubes.money, _of_kinds(self.totals.money, kinds))
 
     def tasks(self, cube: Floats, outcome: int) -> Floats:
         """A cube of tasks, of those tasks for prospects whose waits ended so."""
-        return self.sums(cube, (self.totals.tasks.outcome == outcome) & (self.totals.tasks.stage >= 0))
+        return self.sums(cube, _for_prospects(self.totals.tasks, outcome))
 
-    def stock(self, places: Flags, cube: Floats | None = None) -> Floats:
-        """How many prospects (or what of another cube of moves) are in these places at each period's end.
+    def stock(self, passages: Passages, cube: Floats | None = None) -> Floats:
+        """How many prospects (or what of another cube of moves) came in and are not out again at each period's end.
 
         What happens at the very instant between two periods belongs to the later one, here as in sums.
         """
         rows = self.mine(self.totals.cubes.moves if cube is None else cube)
-        goal, origin = places[self.ways.goal], places[self.ways.origin] & (self.ways.origin >= 0)
-        change = rows[:, :, goal & ~origin].sum(axis=2) - rows[:, :, origin & ~goal].sum(axis=2)
+        change = rows[passages.into].sum(axis=0) - rows[passages.out].sum(axis=0)
         return self.cut.ends(np.cumsum(change, axis=1))
+
+
+# --- what kinds are; most replications have those of the one before ---------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _ways(frame: Frame, kinds: Moves) -> Ways:
+    """The kinds of moves."""
+    return Ways(frame.plan, kinds.origin, kinds.goal, kinds.cause)
+
+
+@lru_cache(maxsize=16)
+def _of_kinds(amounts: Money, wanted: tuple[int, ...]) -> Flags:
+    """Which of the kinds of amounts are of some kinds of money."""
+    return np.isin(amounts.kind, wanted)
+
+
+@lru_cache(maxsize=16)
+def _for_prospects(tasks: Tasks, outcome: int) -> Flags:
+    """Which of the kinds of tasks are those for prospects whose waits ended so."""
+    found: Flags = (tasks.outcome == outcome) & (tasks.stage >= 0)
+    return found
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
@@ -237,24 +277,24 @@ def cost(view: View) -> Floats:
     spent = view.money(STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST) + view.sums(view.totals.cubes.stays)
     if view.by not in (None, "source"):
         return spent
-    return spent + view.cut.sums(_standing(view.totals.frame, by_source=view.by is not None))
+    return spent + _standing(view.totals.frame, view.cut, by_source=view.by is not None)
 
 
 @lru_cache(maxsize=4)
-def _standing(frame: Frame, *, by_source: bool) -> Floats:
-    """What sources and members cost by themselves, by interval: for everyone, or each source by itself."""
+def _standing(frame: Frame, cut: Cut, *, by_source: bool) -> Floats:
+    """What sources and members cost by themselves, by period: for everyone, or each source by itself."""
     plan, sources, members, edges = frame.plan, frame.plan.sources, frame.plan.members, frame.edges
     each = np.zeros((len(plan.source_names), len(edges) + 1))
     each[:, 1:-1] = np.outer(sources.cost_per_day, np.diff(np.clip(edges, 0.0, plan.days)))
     time = np.where(sources.kind == LIST, sources.at, 0.0)
     each[np.arange(len(time)), np.searchsorted(edges, time, side="right")] += sources.cost_once
     if by_source:
-        return each
+        return cut.sums(each)
     together: Floats = each.sum(axis=0, keepdims=True)
     until, since = members.leaves[:, np.newaxis], members.hired[:, np.newaxis]
     here = np.maximum(0.0, np.minimum(edges[1:], until) - np.maximum(edges[:-1], since))
     together[0, 1:-1] += (members.pay_per_day[:, np.newaxis] * here).sum(axis=0)
-    return together
+    return cut.sums(together)
 
 
 @metric("profit", "money")
@@ -266,20 +306,20 @@ def profit(view: View) -> Floats:
 @metric("open_deals", "prospects", better=0)
 def open_deals(view: View) -> Floats:
     """Deals open at the period's end."""
-    return view.stock(view.ways.is_open)
+    return view.stock(view.ways.open_deals)
 
 
 @metric("pipeline_value", "money", better=0)
 def pipeline_value(view: View) -> Floats:
     """The value of the deals open at the period's end."""
-    value = view.stock(view.ways.is_open, view.totals.cubes.values)
+    value = view.stock(view.ways.open_deals, view.totals.cubes.values)
     return np.where(view.metric("open_deals") > 0, value, 0.0)  # adding and taking away may leave a rounding
 
 
 @metric("customers", "prospects")
 def customers(view: View) -> Floats:
     """Customers at the period's end."""
-    return view.stock(view.ways.is_customer)
+    return view.stock(view.ways.customers)
 
 
 @metric("churned", "prospects", better=-1)
@@ -317,7 +357,13 @@ def utilisation(view: View) -> Floats:
 
 def work_hours(view: View) -> tuple[Floats, Floats]:
     """Hours of effort done and hours on offer: two arrays (members, periods)."""
-    return view.cut.sums(view.totals.cubes.busy), view.cut.sums(view.totals.frame.offered)
+    return view.cut.sums(view.totals.cubes.busy), _offered(view.totals.frame, view.cut)
+
+
+@lru_cache(maxsize=4)
+def _offered(frame: Frame, cut: Cut) -> Floats:
+    """Hours on offer: (members, periods)."""
+    return cut.sums(frame.offered)
 
 
 def measured(view: View, metrics: Iterable[str] | None = None) -> dict[str, Floats]:

@@ -33,7 +33,7 @@ class Periods:
         return np.minimum(found, len(self) - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cut:
     """The periods of several units of one run, and the elementary intervals between the edges of all of them.
 

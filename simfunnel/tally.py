@@ -3,20 +3,23 @@
 A cube counts by group of prospects, by elementary interval of time (`periods.Cut`) and mostly by kind of row: a kind of
 move is a way from one place to another with its cause. So every metric, in every unit of period, is a sum over parts of
 cubes (`kpis`). Records come in loads of any size, always in the order of their rows, and each cell is added to by rows
-of one table alone: how they are cut into loads changes no result, not even its last bit.
+of one table alone: how they are cut into loads changes no result, not even its last bit. Kinds stand in the order of
+what they are, whatever came first; those that only came up in an earlier replication of the plan add nothing.
 
-Row 0 of a cube is for everyone, the others for the groups. Column 0 is the time before the first edge and the last
-column that after the last edge; nothing that runs on for some time is spread over these two.
+Of groups, row 0 is for everyone and the others are for the groups. Column 0 is the time before the first edge and the
+last column that after the last edge; nothing that runs on for some time is spread over these two.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from simfunnel.engines import records
 from simfunnel.engines.records import BOOKED, CAUSES, MONEY, OPENED, SERVED, STILL_WAITING, Records
 from simfunnel.jit import compiled, inner
 from simfunnel.numerics import Floats, Ints, Maps, Rows, forward
@@ -31,8 +34,8 @@ PERSON = np.dtype(
         ("since", np.float64),  # when it came to its place
         ("group", np.int32),  # its row of the cubes, 0 where it is in no group
         ("generation", np.int32),
-        ("place", np.int16),  # NOWHERE before its first move
-        ("counts", np.bool_),  # whether its coming there counts among those whose fate the funnel tells
+        ("place", np.int16),  # 1 + its place, 0 before its first move
+        ("cohort", np.int16),  # 1 + its stage if its coming there counts among those whose fate the funnel tells, or 0
     ],
     align=True,
 )
@@ -40,7 +43,7 @@ PERSON = np.dtype(
 
 
 class TaskRows(NamedTuple):
-    """The columns of `records.Tasks` that are read, and the kind of each row."""
+    """The columns of `records.Tasks` that are read."""
 
     prospect: Ints
     source: Ints
@@ -52,11 +55,18 @@ class TaskRows(NamedTuple):
     begun: Floats
     ended: Floats
     left: Floats
-    kind: Ints
+
+
+class Numbers(NamedTuple):
+    """The numbers of kinds by their codes, and the sizes that a code is made with."""
+
+    by_code: Ints
+    second: int
+    third: int
 
 
 class Cubes(NamedTuple):
-    """What is added up; (groups, intervals, kinds), (groups, intervals) or as said."""
+    """What is added up; (kinds, groups, intervals), (groups, intervals) or as said."""
 
     moves: Floats
     values: Floats  # of the prospects who moved
@@ -69,9 +79,8 @@ class Cubes(NamedTuple):
     hours: Floats  # of work
     busy: Floats  # (members, intervals): hours of work
     # Of those who came into a stage, or asked for a task, from the first edge on:
-    came: Floats  # (stages)
-    fates: Floats  # (stages, places, causes): moves that ended the stay
-    days: Floats  # (stages): of the stays that ended
+    fates: Floats  # (1 + stages, places, causes): moves that ended the stay; the first row is all others' moves
+    days: Floats  # (1 + stages): of the stays that ended; the first is of all others
     asked: Floats  # (teams, stages + 1, outcomes); the first stage is none: visits that find prospects
     waited: Floats  # (teams, stages + 1): days before the tasks that were begun
     delayed: Floats  # (teams, stages + 1): how many of these waited at all
@@ -104,6 +113,12 @@ def spread(cube: Floats, edges: Floats, since: float, until: float, by_day: floa
         k += 1
 
 
+@inner
+def code_of(numbers: Numbers, a: int, b: int, c: int) -> int:
+    """The code of a kind with these parts."""
+    return ((a + 1) * numbers.second + b + 1) * numbers.third + c + 1
+
+
 @compiled
 def hours_at(maps: Maps, work_maps: Ints, edges: Floats, until: Floats, out: Floats) -> None:
     """Each member's hours of work up to each edge, or until the member is gone: (members, edges)."""
@@ -123,7 +138,7 @@ def add_people(
         p, mother = first + row, parent[row]
         people[p].value, people[p].generation = value[row], generation[row]
         people[p].group = group[row] + 1 if len(group) else 0
-        people[p].place, people[p].counts = NOWHERE, False
+        people[p].since, people[p].place, people[p].cohort = born[row], 0, 0
         if mother >= 0 and people[p].generation > people[mother].generation:
             k = find(edges, born[row], k)
             cube[0, k] += 1.0
@@ -133,30 +148,34 @@ def add_people(
 
 @compiled
 def add_moves(
-    edges: Floats, cubes: Cubes, people: Rows, staying: Floats, time: Floats, prospect: Ints, goal: Ints, cause: Ints,
-    kind: Ints,
-) -> None:  # fmt: skip
-    """Moves: themselves, what the stay that each ends has cost, and the fate of who came into a stage."""
-    k = 0
-    for row in range(len(time)):
-        t, p, to = time[row], prospect[row], goal[row]
+    edges: Floats, cubes: Cubes, people: Rows, staying: Floats, numbers: Numbers, time: Floats, prospect: Ints,
+    origin: Ints, goal: Ints, cause: Ints, first: int,
+) -> int:  # fmt: skip
+    """Moves: themselves, what the stay that each ends has cost, and the fate of who came into a stage.
+
+    From row `first` on, up to one of a kind that has no number; returns the row after the last that was added.
+    """
+    k, stages = 0, len(cubes.days) - 1
+    for row in range(first, len(time)):
+        t, p, to, why = time[row], prospect[row], goal[row], cause[row]
+        kind = numbers.by_code[code_of(numbers, origin[row], to, why)]
+        if kind < 0:
+            return row
         k = find(edges, t, k)
         group, value = people[p].group, people[p].value
-        cubes.moves[0, k, kind[row]] += 1.0
-        cubes.values[0, k, kind[row]] += value
+        cubes.moves[kind, 0, k] += 1.0
+        cubes.values[kind, 0, k] += value
         if group > 0:
-            cubes.moves[group, k, kind[row]] += 1.0
-            cubes.values[group, k, kind[row]] += value
-        place, since = people[p].place, people[p].since
-        if people[p].counts:
-            cubes.fates[place, to, cause[row]] += 1.0
-            cubes.days[place] += t - since
-        if place >= 0 and staying[place] > 0.0:
+            cubes.moves[kind, group, k] += 1.0
+            cubes.values[kind, group, k] += value
+        place, since, cohort = people[p].place, people[p].since, people[p].cohort
+        cubes.fates[cohort, to, why] += 1.0
+        cubes.days[cohort] += t - since
+        if staying[place] > 0.0:
             spread(cubes.stays, edges, since, t, staying[place], group, k)
-        counts = to < len(cubes.came) and t >= edges[0] and cause[row] != OPENED
-        people[p].place, people[p].since, people[p].counts = to, t, counts
-        if counts:
-            cubes.came[to] += 1.0
+        counts = (to < stages) & (t >= edges[0]) & (why != OPENED)
+        people[p].place, people[p].since, people[p].cohort = to + 1, t, (to + 1) * counts
+    return len(time)
 
 
 @compiled
@@ -164,23 +183,26 @@ def add_last_stays(edges: Floats, cube: Floats, people: Rows, staying: Floats, c
     """What the stays that the run's end cuts off have cost."""
     for p in range(count):
         place = people[p].place
-        if place >= 0 and staying[place] > 0.0:
+        if staying[place] > 0.0:
             spread(cube, edges, people[p].since, end, staying[place], people[p].group, 1)
 
 
 @compiled
 def add_money(
-    edges: Floats, cubes: Cubes, people: Rows, terms: Floats, time: Floats, prospect: Ints, stage: Ints, what: Ints,
-    amount: Floats, kind: Ints,
-) -> None:  # fmt: skip
-    """Money, and bookings once more over the terms of their stages."""
+    edges: Floats, cubes: Cubes, people: Rows, terms: Floats, numbers: Numbers, time: Floats, prospect: Ints,
+    stage: Ints, what: Ints, amount: Floats, first: int,
+) -> int:  # fmt: skip
+    """Money, and bookings once more over the terms of their stages; the rows as in `add_moves`."""
     k = 0
-    for row in range(len(time)):
+    for row in range(first, len(time)):
+        kind = numbers.by_code[code_of(numbers, 0, what[row], stage[row])]
+        if kind < 0:
+            return row
         k = find(edges, time[row], k)
         group = people[prospect[row]].group
-        cubes.money[0, k, kind[row]] += amount[row]
+        cubes.money[kind, 0, k] += amount[row]
         if group > 0:
-            cubes.money[group, k, kind[row]] += amount[row]
+            cubes.money[kind, group, k] += amount[row]
         if what[row] == BOOKED:
             term = terms[stage[row]]
             if term > 0.0:
@@ -190,6 +212,7 @@ def add_money(
                 cubes.earned[0, k] += amount[row]
                 if group > 0:
                     cubes.earned[group, k] += amount[row]
+    return len(time)
 
 
 @inner
@@ -211,13 +234,16 @@ def add_work(
 @compiled
 def add_tasks(
     edges: Floats, cubes: Cubes, people: Rows, by_source: bool, maps: Maps, work_maps: Ints, at_edges: Floats,
-    days: float, rows: TaskRows,
-) -> None:  # fmt: skip
-    """Tasks: how their waits ended and how long they were, and the hours of work."""
-    k, first = 0, edges[0]
-    for row in range(len(rows.asked)):
-        p, team, slot, kind = rows.prospect[row], rows.team[row], rows.stage[row] + 1, rows.kind[row]
-        outcome, asked, begun = rows.outcome[row], rows.asked[row], rows.begun[row]
+    days: float, numbers: Numbers, rows: TaskRows, first: int,
+) -> int:  # fmt: skip
+    """Tasks: how their waits ended and how long they were, and the hours of work; the rows as in `add_moves`."""
+    k, begin = 0, edges[0]
+    for row in range(first, len(rows.asked)):
+        p, team, stage, outcome = rows.prospect[row], rows.team[row], rows.stage[row], rows.outcome[row]
+        kind = numbers.by_code[code_of(numbers, outcome, stage, team)]
+        if kind < 0:
+            return row
+        asked, begun = rows.asked[row], rows.begun[row]
         group = 0
         if p >= 0:
             group = people[p].group
@@ -226,66 +252,41 @@ def add_tasks(
         until = rows.left[row] if np.isnan(begun) else begun
         if not np.isnan(until):
             k = find(edges, until, k)
-            cubes.tasks[0, k, kind] += 1.0
+            cubes.tasks[kind, 0, k] += 1.0
             if group > 0:
-                cubes.tasks[group, k, kind] += 1.0
+                cubes.tasks[kind, group, k] += 1.0
         if p >= 0:
-            cubes.queued[team] += max(0.0, min(days if np.isnan(until) else until, days) - max(asked, first))
-        if asked >= first:
-            cubes.asked[team, slot, outcome] += 1.0
+            cubes.queued[team] += max(0.0, min(days if np.isnan(until) else until, days) - max(asked, begin))
+        if asked >= begin:
+            cubes.asked[team, stage + 1, outcome] += 1.0
         if outcome != SERVED:
             continue
         wait = begun - asked
-        cubes.waits[0, k, kind] += wait * 24
+        cubes.waits[kind, 0, k] += wait * 24
         if group > 0:
-            cubes.waits[group, k, kind] += wait * 24
-        if asked >= first:
-            cubes.waited[team, slot] += wait
-            cubes.delayed[team, slot] += 1.0 if wait > 1e-9 else 0.0
+            cubes.waits[kind, group, k] += wait * 24
+        if asked >= begin:
+            cubes.waited[team, stage + 1] += wait
+            cubes.delayed[team, stage + 1] += 1.0 if wait > 1e-9 else 0.0
         m = rows.member[row]
         start, end = forward(maps, work_maps[m], begun), forward(maps, work_maps[m], min(rows.ended[row], days))
         add_work(edges, cubes, at_edges, m, start, end, group, k)
+    return len(rows.asked)
 
 
 # --- the tally --------------------------------------------------------------------------------------------------------
 
 
 @compiled
-def number_kinds(number: Ints, known: int, sizes: Ints, a: Ints, b: Ints, c: Ints, out: Ints) -> int:
-    """The kind of each row into `out`, from its three parts; returns how many kinds are known by now."""
+def mark_new(numbers: Numbers, a: Ints, b: Ints, c: Ints) -> None:
+    """Give the number 0 to each kind of these rows that has none."""
     for row in range(len(a)):
-        code = ((a[row] + 1) * sizes[1] + b[row] + 1) * sizes[2] + c[row] + 1
-        if number[code] < 0:
-            number[code] = known
-            known += 1
-        out[row] = number[code]
-    return known
+        code = code_of(numbers, a[row], b[row], c[row])
+        numbers.by_code[code] = max(numbers.by_code[code], 0)
 
 
-class Kinds:
-    """Kinds of rows, numbered as they first come up: of many that could be, few are.
-
-    A kind has three parts, places on axes of these sizes, or NOWHERE.
-    """
-
-    def __init__(self, *sizes: int) -> None:
-        self.sizes = np.array(sizes) + 1
-        self.number = np.full(int(self.sizes.prod()), -1, dtype=np.int64)
-        self.known = 0
-
-    def of(self, a: Ints, b: Ints, c: Ints) -> Ints:
-        """The kind of each row, from its parts."""
-        out = np.empty(len(a), dtype=np.int64)
-        self.known = number_kinds(self.number, self.known, self.sizes, a, b, c, out)
-        return out
-
-    def ordered(self) -> tuple[Ints, tuple[Ints, ...]]:
-        """The kinds in an order that does not depend on how rows were cut into loads, and their parts."""
-        codes = np.flatnonzero(self.number >= 0)
-        return self.number[codes], tuple(part - 1 for part in np.unravel_index(codes, tuple(self.sizes.tolist())))
-
-
-class Moves(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Moves:
     """What the kinds of moves are: from where (NOWHERE: from outside), to where, and why."""
 
     origin: Ints
@@ -293,14 +294,17 @@ class Moves(NamedTuple):
     cause: Ints
 
 
-class Money(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Money:
     """What the kinds of amounts are: of `records.MONEY`, at which stage (NOWHERE: none)."""
 
+    nothing: Ints  # kinds have three parts
     kind: Ints
     stage: Ints
 
 
-class Tasks(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Tasks:
     """What the kinds of tasks are: how the wait ended, in which stage (NOWHERE: a visit that finds), for which team."""
 
     outcome: Ints
@@ -308,18 +312,82 @@ class Tasks(NamedTuple):
     team: Ints
 
 
+PartsT = TypeVar("PartsT", Moves, Money, Tasks)
+
+
+class Kinds(Generic[PartsT]):
+    """Kinds of rows, numbered in the order of their parts: of many that could be, few are.
+
+    A kind has three parts, places on axes of these sizes, or NOWHERE. What the kinds are stays one object until another
+    comes up.
+    """
+
+    def __init__(self, parts: type[PartsT], *sizes: int) -> None:
+        self._parts: type[PartsT] = parts
+        self._sizes = tuple(size + 1 for size in sizes)
+        self.numbers = Numbers(np.full(math.prod(self._sizes), -1, dtype=np.int64), *self._sizes[1:])
+        self._number()
+
+    def learn(self, a: Ints, b: Ints, c: Ints) -> None:
+        """Number the kinds of these rows too."""
+        mark_new(self.numbers, a, b, c)
+        self._number()
+
+    def _number(self) -> None:
+        self.codes = np.flatnonzero(self.numbers.by_code >= 0)
+        self.numbers.by_code[self.codes] = np.arange(len(self.codes))
+        self.known: PartsT = self._parts(*(part - 1 for part in np.unravel_index(self.codes, self._sizes)))
+
+
+class Room(NamedTuple):
+    """For how many groups, and for the kinds of which codes, there is room in the cubes."""
+
+    groups: int
+    moves: Ints
+    money: Ints
+    tasks: Ints
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """A frame's kinds only become more, so their numbers tell them."""
+        return self.groups, len(self.moves), len(self.money), len(self.tasks)
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A plan and the edges of its elementary intervals, with what they tell before anything has happened."""
+    """A plan and the edges of its elementary intervals, with what they tell before anything has happened.
+
+    It knows the kinds of rows that have come up in replications of the plan, so the next one finds room for them.
+    """
 
     plan: Plan
     edges: Floats
 
     @cached_property
+    def moves(self) -> Kinds[Moves]:
+        """The kinds of moves."""
+        places = len(self.plan.place_names)
+        return Kinds(Moves, places, places, len(CAUSES))
+
+    @cached_property
+    def money(self) -> Kinds[Money]:
+        """The kinds of amounts."""
+        return Kinds(Money, 1, len(MONEY), self.plan.n_stages)
+
+    @cached_property
+    def tasks(self) -> Kinds[Tasks]:
+        """The kinds of tasks."""
+        return Kinds(Tasks, OUTCOMES, self.plan.n_stages, max(len(self.plan.team_names), 1))
+
+    def room(self, groups: int) -> Room:
+        """What there has to be room for, with so many groups."""
+        return Room(groups, self.moves.codes, self.money.codes, self.tasks.codes)
+
+    @cached_property
     def staying(self) -> Floats:
-        """The cost of a day in each place."""
+        """The cost of a day outside, and in each place."""
         costs = self.plan.stages.cost_per_day
-        return np.concatenate([costs, np.zeros(len(self.plan.place_names) - len(costs))])
+        return np.concatenate([[0.0], costs, np.zeros(len(self.plan.place_names) - len(costs))])
 
     @cached_property
     def at_edges(self) -> Floats:
@@ -364,6 +432,14 @@ class Totals:
         """The plan that was run."""
         return self.frame.plan
 
+    @property
+    def came(self) -> Floats:
+        """By stage: how many came into it from the first edge on."""
+        into = (self.moves.goal < self.plan.n_stages) & (self.moves.cause != OPENED)
+        came = np.zeros(self.plan.n_stages)
+        np.add.at(came, self.moves.goal[into], self.cubes.moves[into, 0, 1:].sum(axis=1))
+        return came
+
 
 _NO_GROUPS = np.empty(0, dtype=np.int64)
 
@@ -373,57 +449,53 @@ class Tally:
 
     def __init__(self, plan: Plan, edges: Floats, *, by_source: bool = False) -> None:
         """Begin; `by_source` where the groups of prospects are their sources."""
-        places, stages, teams, members = (
-            len(plan.place_names), plan.n_stages, len(plan.team_names), len(plan.member_names),
-        )  # fmt: skip
         self.plan, self.edges, self.frame, self.by_source = plan, edges, frame_of(plan, edges), by_source
         self.count = self.events = 0
         self.groups = len(plan.source_names) if by_source else 0  # the others show with the prospects who are in them
-        self._moves = Kinds(places, places, len(CAUSES))
-        self._money = Kinds(1, len(MONEY), stages)
-        self._tasks = Kinds(OUTCOMES, stages, max(teams, 1))
         self.people: Rows = np.empty(0, dtype=PERSON)
-        flat, deep, by_stage = (1, len(edges) + 1), (1, len(edges) + 1, 0), (teams, stages + 1)
-        self._cubes_for: tuple[int, ...] = ()  # so many groups and kinds there is room
-        self.cubes = Cubes(
-            moves=np.zeros(deep),
-            values=np.zeros(deep),
-            money=np.zeros(deep),
-            earned=np.zeros(flat),
-            stays=np.zeros(flat),
-            brought=np.zeros(flat),
-            tasks=np.zeros(deep),
-            waits=np.zeros(deep),
-            hours=np.zeros(flat),
-            busy=np.zeros((members, len(edges) + 1)),
-            came=np.zeros(stages),
-            fates=np.zeros((stages, places, len(CAUSES))),
-            days=np.zeros(stages),
-            asked=np.zeros((*by_stage, OUTCOMES)),
-            waited=np.zeros(by_stage),
-            delayed=np.zeros(by_stage),
-            queued=np.zeros(teams),
-        )
+        self._room = self.frame.room(self.groups)
+        self.cubes = _empty(self.frame, self._room)
 
     def add(self, load: Records, group: Ints | None = None) -> None:
         """Add the next rows; `group` is the group of each new prospect, NOWHERE for one in none."""
-        edges, plan = self.edges, self.plan
-        new, moves, money, tasks = load.prospects, load.moves, load.money, load.tasks
-        groups = _NO_GROUPS if group is None else group
-        first = self._know(load, groups)
-        move = self._moves.of(moves.origin, moves.goal, moves.cause)
-        amount = self._money.of(np.zeros_like(money.kind), money.kind, money.stage)
-        task = self._tasks.of(tasks.outcome, tasks.stage, tasks.team)
+        self._add_people(load, _NO_GROUPS if group is None else group)
+        self._add_moves(load.moves)
+        self._add_money(load.money)
+        self._add_tasks(load.tasks)
+        self.events = load.events
+
+    def _add_people(self, load: Records, group: Ints) -> None:
+        new, first = load.prospects, self._know(load, group)
         self._make_room()
-        cubes, people = self.cubes, self.people
-        add_people(edges, cubes.brought, people, first, groups, new.generation, new.value, new.parent, new.born)
-        columns = (moves.time, moves.prospect, moves.goal, moves.cause)
-        add_moves(edges, cubes, people, self.frame.staying, *columns, move)
-        paid = (money.time, money.prospect, money.stage, money.kind, money.amount)
-        add_money(edges, cubes, people, plan.stages.term, *paid, amount)
-        rows = TaskRows._make([*(getattr(tasks, name) for name in TaskRows._fields[:-1]), task])
-        maps = (plan.maps, plan.members.work_map, self.frame.at_edges)
-        add_tasks(edges, cubes, people, self.by_source, *maps, plan.days, rows)
+        columns = (group, new.generation, new.value, new.parent, new.born)
+        add_people(self.edges, self.cubes.brought, self.people, first, *columns)
+
+    def _add_moves(self, moves: records.Moves) -> None:
+        kinds, row = self.frame.moves, 0
+        columns = (moves.time, moves.prospect, moves.origin, moves.goal, moves.cause)
+        fixed = (self.people, self.frame.staying, kinds.numbers, *columns)
+        while (row := add_moves(self.edges, self.cubes, *fixed, row)) < len(moves.time):
+            self._learn(kinds, moves.origin, moves.goal, moves.cause)
+
+    def _add_money(self, money: records.MoneyRows) -> None:
+        kinds, row = self.frame.money, 0
+        columns = (money.time, money.prospect, money.stage, money.kind, money.amount)
+        fixed = (self.people, self.plan.stages.term, kinds.numbers, *columns)
+        while (row := add_money(self.edges, self.cubes, *fixed, row)) < len(money.time):
+            self._learn(kinds, np.zeros_like(money.kind), money.kind, money.stage)
+
+    def _add_tasks(self, tasks: records.Tasks) -> None:
+        kinds, row = self.frame.tasks, 0
+        rows = TaskRows._make(getattr(tasks, name) for name in TaskRows._fields)
+        hours = (self.plan.maps, self.plan.members.work_map, self.frame.at_edges, self.plan.days)
+        fixed = (self.people, self.by_source, *hours, kinds.numbers, rows)
+        while (row := add_tasks(self.edges, self.cubes, *fixed, row)) < len(tasks.asked):
+            self._learn(kinds, tasks.outcome, tasks.stage, tasks.team)
+
+    def _learn(self, kinds: Kinds[PartsT], a: Ints, b: Ints, c: Ints) -> None:
+        """Have numbers and room for the kinds of these rows."""
+        kinds.learn(a, b, c)
+        self._make_room()
 
     def _know(self, load: Records, group: Ints) -> int:
         """Make room for who is new; returns the row of the first."""
@@ -433,50 +505,57 @@ class Tally:
             longer.view(np.uint8)[: first * PERSON.itemsize] = self.people.view(np.uint8)[: first * PERSON.itemsize]
             self.people = longer
         self.groups = max(self.groups, int(group.max(initial=NOWHERE)) + 1)
-        self.count, self.events = last, load.events
+        self.count = last
         return first
 
     def _make_room(self) -> None:
-        """Cubes for all groups and kinds that have come up."""
-        known = (self.groups, self._moves.known, self._money.known, self._tasks.known)
-        if known == self._cubes_for:
-            return
-        self._cubes_for = known
-        kinds = dict.fromkeys(("moves", "values"), self._moves.known) | {"money": self._money.known}
-        kinds |= dict.fromkeys(("tasks", "waits"), self._tasks.known)
-        grown = {}
-        for name in ("moves", "values", "money", "earned", "stays", "brought", "tasks", "waits", "hours"):
-            cube = getattr(self.cubes, name)
-            shape = (1 + self.groups, cube.shape[1], *((kinds[name],) if name in kinds else ()))
-            if shape != cube.shape:
-                grown[name] = _grown(cube, shape)
-        self.cubes = self.cubes._replace(**grown)
+        """Cubes for all groups and kinds that are known by now."""
+        room = self.frame.room(self.groups)
+        if room.size != self._room.size:
+            self.cubes, self._room = _with_room(self.cubes, self._room, room), room
 
     def finish(self, groups: int = 0) -> Totals:
         """The sums, once all rows are there; with room for at least so many groups."""
         self.groups = max(self.groups, groups)
         self._make_room()
-        staying = self.frame.staying
-        if staying.any():
-            add_last_stays(self.edges, self.cubes.stays, self.people, staying, self.count, self.plan.days)
-        order, (place, goal, cause) = self._moves.ordered()
-        moves, values = self.cubes.moves[:, :, order], self.cubes.values[:, :, order]
-        order, (_, what, stage) = self._money.ordered()
-        money = self.cubes.money[:, :, order]
-        order, (outcome, at, team) = self._tasks.ordered()
-        tasks, waits = self.cubes.tasks[:, :, order], self.cubes.waits[:, :, order]
-        cubes = self.cubes._replace(moves=moves, values=values, money=money, tasks=tasks, waits=waits)
-        return Totals(
-            self.frame,
-            cubes,
-            Moves(place, goal, cause),
-            Money(what, stage),
-            Tasks(outcome, at, team),
-            self.events,
-        )
+        frame = self.frame
+        if frame.staying.any():
+            add_last_stays(self.edges, self.cubes.stays, self.people, frame.staying, self.count, self.plan.days)
+        return Totals(frame, self.cubes, frame.moves.known, frame.money.known, frame.tasks.known, self.events)
 
 
-def _grown(cube: Floats, shape: tuple[int, ...]) -> Floats:
-    grown = np.zeros(shape)
-    grown[tuple(slice(0, size) for size in cube.shape)] = cube
-    return grown
+# --- room -------------------------------------------------------------------------------------------------------------
+
+
+_BY_KIND = {"moves": "moves", "values": "moves", "money": "money", "tasks": "tasks", "waits": "tasks"}
+"""The cubes that have an axis of kinds, and of which."""
+_BY_GROUP = ("earned", "stays", "brought", "hours")
+
+
+def _empty(frame: Frame, room: Room) -> Cubes:
+    """Cubes of zeros."""
+    plan, rows = frame.plan, 1 + room.groups
+    members, teams, stages, columns = len(plan.member_names), len(plan.team_names), plan.n_stages, len(frame.edges) + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (len(getattr(room, kinds)), rows, columns) for name, kinds in _BY_KIND.items()
+    }
+    shapes |= dict.fromkeys(_BY_GROUP, (rows, columns)) | {"busy": (members, columns)}
+    shapes |= {"fates": (1 + stages, len(plan.place_names), len(CAUSES)), "days": (1 + stages,)}
+    shapes |= dict.fromkeys(("waited", "delayed"), (teams, 1 + stages))
+    shapes |= {"asked": (teams, 1 + stages, OUTCOMES), "queued": (teams,)}
+    return Cubes(**{name: np.zeros(shape) for name, shape in shapes.items()})
+
+
+def _with_room(cubes: Cubes, before: Room, room: Room) -> Cubes:
+    """The same sums in cubes with more room."""
+    groups = 1 + before.groups
+    grown = {}
+    for name, kinds in _BY_KIND.items():
+        cube, codes = getattr(cubes, name), getattr(room, kinds)
+        grown[name] = np.zeros((len(codes), 1 + room.groups, cube.shape[2]))
+        grown[name][np.searchsorted(codes, getattr(before, kinds)), :groups] = cube
+    for name in _BY_GROUP if room.groups > before.groups else ():
+        cube = getattr(cubes, name)
+        grown[name] = np.zeros((1 + room.groups, cube.shape[1]))
+        grown[name][:groups] = cube
+    return cubes._replace(**grown)

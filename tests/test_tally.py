@@ -155,13 +155,42 @@ def test_little_is_kept_of_a_prospect() -> None:
 # --- kinds and edges --------------------------------------------------------------------------------------------------
 
 
-def test_kinds_are_numbered_as_they_come_and_told_in_order() -> None:
-    kinds = tally.Kinds(3, 5, 2)
-    assert kinds.of(np.array([2, 0, 2]), np.array([4, 3, 4]), np.array([1, 0, 1])).tolist() == [0, 1, 0]
-    assert kinds.of(np.array([0, 1, 2]), np.array([3, 0, 4]), np.array([0, 1, 1])).tolist() == [1, 2, 0]
-    order, parts = kinds.ordered()
-    assert order.tolist() == [1, 2, 0]
-    assert list(zip(*(part.tolist() for part in parts), strict=True)) == [(0, 3, 0), (1, 0, 1), (2, 4, 1)]
+def test_kinds_are_numbered_in_order_whatever_comes_first() -> None:
+    kinds = tally.Kinds(tally.Moves, 3, 5, 2)
+    kinds.learn(np.array([2, 0, 2]), np.array([4, 3, 4]), np.array([1, 0, 1]))
+    assert kinds.codes.tolist() == sorted(kinds.codes)
+    assert kinds.numbers.by_code[kinds.codes].tolist() == [0, 1]
+    kinds.learn(np.array([0, 1, 2]), np.array([3, tally.NOWHERE, 4]), np.array([0, 1, 1]))
+    assert kinds.numbers.by_code[kinds.codes].tolist() == [0, 1, 2]
+    parts = (kinds.known.origin, kinds.known.goal, kinds.known.cause)
+    assert list(zip(*(part.tolist() for part in parts), strict=True)) == [(0, 3, 0), (1, tally.NOWHERE, 1), (2, 4, 1)]
+
+
+@pytest.mark.parametrize("by", [None, *views.GROUPINGS])
+def test_what_ran_before_changes_no_outcome(by: str | None) -> None:
+    """Kinds that came up in earlier replications of a plan are known in the next."""
+    scenario = load(ROOT / "scenarios/world/w19_credit_and_collection.yaml")
+    alone = replicate._replication(replicate._Planner(scenario, 1), 0, Request(by=by))
+    planner = replicate._Planner(scenario, 1)
+    for number in range(1, 6):
+        replicate._replication(planner, number, Request(by=by))
+    same_bytes(alone, replicate._replication(planner, 0, Request(by=by)))
+
+
+def test_kinds_that_come_up_elsewhere_meanwhile_change_nothing() -> None:
+    """Two replications of a plan that are added up at the same time share what is known of kinds."""
+    plan = replicate._Planner(load(QUICKSTART), 1).plan(0)
+    edges = cut(plan.start, plan.warm_up, plan.days, UNITS, plan.fiscal_year_ends).edges
+    one, other = (replicate.simulate(plan, 1, number, "compiled") for number in (0, 1))
+    sums = tally.Tally(plan, edges)
+    sums.add(one)
+    tally.Tally(plan, edges).add(other)
+    together = sums.finish()
+    alone = tally.Tally(replicate._Planner(load(QUICKSTART), 1).plan(0), edges)
+    alone.add(one)
+    for name, cube in alone.finish().cubes._asdict().items():
+        other_cube = getattr(together.cubes, name)
+        assert cube[cube != 0].tobytes() == other_cube[other_cube != 0].tobytes(), name
 
 
 @pytest.mark.parametrize(("t", "column"), [(-1, 0), (0, 1), (9.5, 1), (10, 2), (30, 2), (30.5, 3)])
@@ -177,4 +206,4 @@ def test_a_time_at_an_edge_belongs_to_the_later_interval_but_at_the_very_end(t: 
     )
     sums = tally.Tally(plan, np.array([0.0, 10.0, 30.0]))
     sums.add(one)
-    assert np.flatnonzero(sums.finish().cubes.moves.sum(axis=(0, 2))).tolist() == [column]
+    assert np.flatnonzero(sums.finish().cubes.moves.sum(axis=(0, 1))).tolist() == [column]
