@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from simfunnel.grid import CONSTANT, CONTINUOUS, HALF, OCTAVES, PER_OCTAVE
-from simfunnel.jit import compiled, inner
+from simfunnel.jit import compiled, inlined, inner
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -322,18 +322,34 @@ class Maps(NamedTuple):
     y: Floats
 
 
+@inlined
+def walk(values: Floats, start: int, end: int, x: float, near: int) -> int:
+    """The place in the sorted values[start:end] of the first one that is more than x, sought from a place near it."""
+    while near < end and values[near] <= x:
+        near += 1
+    while near > start and values[near - 1] > x:
+        near -= 1
+    return near
+
+
+@inner
+def height(maps: Maps, m: int, x: float, k: int) -> float:
+    """The map's y at x, whose first point beyond x is k; constant beyond either end."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    if k == a:
+        return float(maps.y[a])
+    if k == b:
+        return float(maps.y[b - 1])
+    x0, x1 = maps.x[k - 1], maps.x[k]
+    return float(maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0)))
+
+
 @compiled
 def forward(maps: Maps, m: int, x: float) -> float:
     """The map's y at x; constant beyond either end."""
     a = maps.start[m]
-    b = a + maps.size[m]
-    if x <= maps.x[a]:
-        return float(maps.y[a])
-    if x >= maps.x[b - 1]:
-        return float(maps.y[b - 1])
-    k = a + count_up_to(maps.x, a, b, x)
-    x0, x1 = maps.x[k - 1], maps.x[k]
-    return float(maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0)))
+    return height(maps, m, x, a + count_up_to(maps.x, a, a + maps.size[m], x))
 
 
 @compiled
@@ -350,6 +366,24 @@ def backward(maps: Maps, m: int, y: float) -> float:
     return float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0)))
 
 
+@inner
+def end_from(maps: Maps, m: int, begin: float, hours: float, k: int) -> float:
+    """`work_end`, where k is the map's first point beyond `begin`."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    y = height(maps, m, begin, k) + hours
+    while k > a and maps.y[k - 1] >= y - ROUNDING:
+        k -= 1
+    while k < b and maps.y[k] < y - ROUNDING:
+        k += 1
+    if k == b:
+        return np.inf
+    if k == a or y >= maps.y[k]:
+        return max(begin, float(maps.x[k]))
+    y0, y1 = maps.y[k - 1], maps.y[k]
+    return max(begin, float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))))
+
+
 @compiled
 def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
     """When a task of so many hours ends that begins at `begin`, on the calendar of map m; infinity if never.
@@ -359,15 +393,17 @@ def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
     if hours <= 0.0:
         return begin
     a = maps.start[m]
-    b = a + maps.size[m]
-    y = forward(maps, m, begin) + hours
-    k = a + count_below(maps.y, a, b, y - ROUNDING)
-    if k == b:
-        return np.inf
-    if k == a or y >= maps.y[k]:
-        return max(begin, float(maps.x[k]))
-    y0, y1 = maps.y[k - 1], maps.y[k]
-    return max(begin, float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))))
+    return end_from(maps, m, begin, hours, a + count_up_to(maps.x, a, a + maps.size[m], begin))
+
+
+@inlined
+def work_end_near(maps: Maps, places: Ints, m: int, begin: float, hours: float) -> float:
+    """`work_end` for times that only go up: the last place in each map is kept, and the next one sought from there."""
+    if hours <= 0.0:
+        return begin
+    a = maps.start[m]
+    places[m] = walk(maps.x, a, a + maps.size[m], begin, places[m])
+    return end_from(maps, m, begin, hours, places[m])
 
 
 @compiled
@@ -382,18 +418,32 @@ def pace_wait(maps: Maps, m: int, now: float, span: float) -> float:
     return span if m < 0 else max(0.0, backward(maps, m, forward(maps, m, now) + span) - now)
 
 
-@compiled
-def opening(maps: Maps, m: int, x: float) -> float:
-    """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
+@inner
+def opening_from(maps: Maps, m: int, x: float, k: int) -> float:
+    """`opening`, where k is the map's first point beyond this instant."""
     a = maps.start[m]
     b = a + maps.size[m]
-    k = a + count_up_to(maps.x, a, b, x + EPSILON)
     k = max(k, a + 1)
     while k < b:
         if maps.y[k] > maps.y[k - 1]:
             return max(x, maps.x[k - 1]) if maps.x[k - 1] > x + EPSILON else x
         k += 1
     return np.inf
+
+
+@compiled
+def opening(maps: Maps, m: int, x: float) -> float:
+    """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
+    a = maps.start[m]
+    return opening_from(maps, m, x, a + count_up_to(maps.x, a, a + maps.size[m], x + EPSILON))
+
+
+@inlined
+def opening_near(maps: Maps, places: Ints, m: int, x: float) -> float:
+    """`opening` for times that only go up: the last place in each map is kept, and the next one sought from there."""
+    a = maps.start[m]
+    places[m] = walk(maps.x, a, a + maps.size[m], x + EPSILON, places[m])
+    return opening_from(maps, m, x, places[m])
 
 
 # --- conditions, effects and the choice of an exit --------------------------------------------------------------------

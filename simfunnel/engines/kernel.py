@@ -47,7 +47,7 @@ from simfunnel.engines.records import (
     TOUCH_COST,
 )
 from simfunnel.grid import CONSTANT
-from simfunnel.jit import compiled, inner
+from simfunnel.jit import compiled, inlined, inner
 from simfunnel.numerics import (
     AGAIN,
     MISSES,
@@ -64,7 +64,7 @@ from simfunnel.numerics import (
     choose,
     effect,
     holds,
-    opening,
+    opening_near,
     pace_since,
     pace_wait,
     quantile,
@@ -74,7 +74,7 @@ from simfunnel.numerics import (
     time_left,
     uniform,
     unit_exponential,
-    work_end,
+    work_end_near,
 )
 from simfunnel.plan import DEALS, DEAREST, LIST, NEWEST, NOWHERE, RATE
 from simfunnel.scenario.conditions import FACT, FACTS
@@ -97,11 +97,11 @@ FACTS_AT = 8
 # What a run counts, and the registers that must outlive a return for more room.
 (
     STEP, WHO, EVENTS, SEQUENCE, HEAP, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY, ROWS_PEOPLE,
-    NEED, STAMP, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
+    NEED, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
     R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, RING_HEAD, RING_HEAD_1, RING_HEAD_2, RING_TAIL, RING_TAIL_1,
     RING_TAIL_2, RINGED, ERROR_AT, MISSED,
-) = range(43)  # fmt: skip
-COUNTS = 43
+) = range(42)  # fmt: skip
+COUNTS = 42
 NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, DUE_AT, DUE_AGE = range(7)
 CLOCKS = 7
 
@@ -185,8 +185,7 @@ class State(NamedTuple):
     fresh: Ints  # (teams, room): slots that have asked in this instant
     free: Ints  # members, team by team: those who are idle, longest first
     able: Ints
-    opens: Floats  # by map: when it next opens, as of the stamp
-    stamps: Ints
+    places: Ints  # by map: where in it the clock was when it was last looked at
     candidate: Floats  # facts of one of whom nothing is known
     weights: Floats
     rows_i: Ints  # (columns, room): the numbers of the records, column by column
@@ -417,6 +416,27 @@ def centre(queue: Ints, team: Ints) -> None:
     team[HEAD], team[TAIL] = first, first + tail - head
 
 
+@inlined
+def able_from(maps: Maps, places: Ints, members: Rows, m: int, now: float) -> float:
+    """From when on a member can take work; infinity if never again."""
+    at = opening_near(maps, places, members[m].work_map, now)
+    return at if at < members[m].leaves else math.inf
+
+
+@inner
+def is_last(count: Ints, heap: Ints, hole: bool, now: float) -> bool:
+    """Whether nothing else is due at this instant.
+
+    Below a hole at the top of the heap may lie what is left of old events; these may hide that it is so, never feign it.
+    """
+    if count[RINGED] > 0:
+        return False
+    if hole:
+        due = bits(now)
+        return heap[EVENT] != due and heap[2 * EVENT] != due and heap[3 * EVENT] != due and heap[4 * EVENT] != due
+    return bool(count[HEAP] == 0 or heap[0] != bits(now))
+
+
 @inner
 def let_go(count: Ints, ints: Ints, p: int) -> None:
     """Free the slot of one who acts no more, once nothing refers to it."""
@@ -446,8 +466,8 @@ def advance(
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
     count, heap, rings = agenda.counts, agenda.heap, agenda.rings
     fresh, ints, rows_f, rows_i = st.fresh, st.ints, st.rows_f, st.rows_i
-    numbers, opens = st.numbers, st.opens
-    queues, rounds, stamps = st.queues, st.rounds, st.stamps
+    numbers, places = st.numbers, st.places
+    queues, rounds = st.queues, st.rounds
     stock, streams, crews = world.stock, st.streams, st.teams
     wakes, weights = st.wakes, st.weights
     acts, conditions = world.effects, world.conditions
@@ -893,29 +913,31 @@ def advance(
                 pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
                 step = TOUCHED
             else:
-                until, late = floats[p, DEADLINE], OUT_OF_TIME
-                if stages[s].patience != NOWHERE:
-                    index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-                    patience = sample(
-                        tables, stages[s].patience, seed, replication, ints[p, KEY], purposes[s].patience, index
-                    )
-                    if acts[patience_slot + s + 1].slot_start > acts[patience_slot + s].slot_start:
-                        patience *= factor(world, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
-                    end = now + patience
-                    if end <= until:
-                        until, late = end, GAVE_UP
-                floats[p, UNTIL], ints[p, LATE] = until, late
                 ints[p, PHASE] = READY
                 count[TEAM] = stages[s].team
                 step = ASK
         elif step == VISIT_START:
-            floats[p, UNTIL], ints[p, LATE] = math.inf, STILL_WAITING
             ints[p, PHASE] = VISIT_READY
             count[TEAM] = sources[int(floats[p, FACTS_AT + SOURCE])].team
             step = ASK
         elif step == ASK:
             t = count[TEAM]
             team, queue = crews[t], queues[t]
+            ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
+            floats[p, ASKED_AT] = now
+            is_free = team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].owned and not teams[t].choosy
+            if is_free and is_last(count, heap, hole, now):
+                base, idle, k = teams[t].member_start, team[IDLE], 0
+                while k < idle and able_from(maps, places, members, idle_members[base + k], now) != now:
+                    k += 1
+                if k < idle:  # serves at once: what the team would do in this instant, with nothing in between
+                    ints[p, SERVING], ints[p, OUTCOME] = idle_members[base + k], SERVED
+                    team[ASKED] += 1
+                    team[IDLE] = idle - 1
+                    for j in range(base + k, base + idle - 1):
+                        idle_members[j] = idle_members[j + 1]
+                    step = ints[p, PHASE]
+                    continue
             if (team[HEAD] == 0 or team[TAIL] == len(queue)) and 2 * (team[TAIL] - team[HEAD]) < len(queue):
                 centre(queue, team)
             if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == fresh.shape[1]:
@@ -931,14 +953,25 @@ def advance(
             while first + rank < last and not holds(conditions, teams[first + rank].first, facts):
                 rank += 1
             team[ASKED] += 1
-            floats[p, ASKED_AT] = now
             ints[p, RANK], ints[p, SERIAL] = rank, team[ASKED]
             floats[p, WITHIN] = 0.0
             if teams[t].order == NEWEST:
                 floats[p, WITHIN] = -float(team[ASKED])
             elif teams[t].order == DEAREST:
                 floats[p, WITHIN] = -facts[VALUE]
-            ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
+            until, late = math.inf, STILL_WAITING
+            if ints[p, PHASE] == READY:
+                s, until, late = ints[p, PLACE], floats[p, DEADLINE], OUT_OF_TIME
+                if stages[s].patience != NOWHERE:
+                    index = VISIT * ints[p, TURN] + ints[p, TOUCH]
+                    patience = sample(
+                        tables, stages[s].patience, seed, replication, ints[p, KEY], purposes[s].patience, index
+                    )
+                    if acts[patience_slot + s + 1].slot_start > acts[patience_slot + s].slot_start:
+                        patience *= factor(world, patience_slot + s, facts, floats[p, SINCE], now)
+                    if now + patience <= until:
+                        until, late = now + patience, GAVE_UP
+            floats[p, UNTIL], ints[p, LATE] = until, late
             head, tail = team[HEAD], team[TAIL]
             k = place_in(queue, head, tail, ints, floats, p)
             if tail - k <= k - head:
@@ -995,7 +1028,7 @@ def advance(
             count[TEAM] = sources[source].team
             step = WORK
         elif step == WORK:
-            took = work_end(maps, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
+            took = work_end_near(maps, places, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
             note_task(count, rows_i, rows_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             due, urgency, what = now + took, 1, p << STEP_BITS | WORKED
             step = WAIT
@@ -1121,15 +1154,10 @@ def advance(
             team[CALLED] = 0
             change = math.inf
             if team[HEAD] < team[TAIL]:
-                count[STAMP] += 1
                 n_able = 0
                 for k in range(idle):
                     m = idle_members[base + k]
-                    work_map = members[m].work_map
-                    if stamps[work_map] != count[STAMP]:
-                        stamps[work_map] = count[STAMP]
-                        opens[work_map] = opening(maps, work_map, now)
-                    at = opens[work_map] if opens[work_map] < members[m].leaves else math.inf
+                    at = able_from(maps, places, members, m, now)
                     if at == now:
                         able[n_able] = m
                         n_able += 1
