@@ -516,23 +516,27 @@ def effect(effects: Rows, conditions: Rows, slot: int, facts: Floats, now: float
     return product
 
 
-@compiled
-def choose(weights: Floats, u: float) -> int:
-    """The index chosen by u in proportion to the weights; -1 where all are zero."""
-    total = 0.0
-    for w in weights:
-        total += w
-    if total <= 0.0:
-        return -1
+@inner
+def pick(weights: Floats, many: int, total: float, u: float) -> int:
+    """The index chosen by u in proportion to so many weights, whose sum is given; -1 where all are zero."""
     mark = u * total
     last = -1
-    for k in range(len(weights)):
+    for k in range(many):
         if weights[k] > 0.0:
             last = k
             if mark < weights[k]:
                 return k
             mark -= weights[k]
     return last
+
+
+@compiled
+def choose(weights: Floats, u: float) -> int:
+    """The index chosen by u in proportion to the weights; -1 where all are zero."""
+    total = 0.0
+    for w in weights:
+        total += w
+    return pick(weights, len(weights), total, u)
 
 
 @compiled

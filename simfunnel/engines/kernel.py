@@ -61,12 +61,12 @@ from simfunnel.numerics import (
     Tables,
     backward,
     child_key,
-    choose,
     effect,
     holds,
     opening_near,
     pace_since,
     pace_wait,
+    pick,
     quantile,
     quantile_beyond,
     rounded,
@@ -200,60 +200,57 @@ def bits(time: float) -> int:
 
 
 @inner
-def comes_first(heap: Ints, i: int, j: int) -> bool:
-    """Whether the event at place i of the heap is due before the one at place j."""
-    one, other = EVENT * i, EVENT * j  # that times are alike is rare: a branch of its own, which costs nothing
-    if heap[one] == heap[other]:
+def comes_first(heap: Ints, one: int, other: int) -> bool:
+    """Whether the event at one place of the heap is due before that at another."""
+    if heap[one] == heap[other]:  # rare: a branch of its own, which costs nothing
         return bool(heap[one + 1] < heap[other + 1])
     return bool(heap[one] < heap[other])
 
 
 @inner
-def set_event(heap: Ints, i: int, time: int, order: int, what: int) -> None:
-    """Write an event at place i of the heap."""
-    at = EVENT * i
+def set_event(heap: Ints, at: int, time: int, order: int, what: int) -> None:
+    """Write an event at a place of the heap."""
     heap[at], heap[at + 1], heap[at + 2] = time, order, what
 
 
 @inner
-def move(heap: Ints, i: int, j: int) -> None:
-    """Move an event from place j of the heap to place i."""
-    at = EVENT * j
-    set_event(heap, i, heap[at], heap[at + 1], heap[at + 2])
+def move(heap: Ints, to: int, at: int) -> None:
+    """Move an event to a place of the heap from another."""
+    set_event(heap, to, heap[at], heap[at + 1], heap[at + 2])
 
 
 @inner
 def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
     """Let an event rise from place i of the heap to where it belongs."""
-    while i > 0:
-        parent = (i - 1) >> 2
-        above = EVENT * parent
+    at = EVENT * i
+    while at > 0:
+        above = EVENT * ((at - EVENT) >> 4)
         if heap[above] < time or (heap[above] == time and heap[above + 1] < order):
             break
-        move(heap, i, parent)
-        i = parent
-    set_event(heap, i, time, order, what)
+        move(heap, at, above)
+        at = above
+    set_event(heap, at, time, order, what)
 
 
-@inner
+@inlined
 def sink(heap: Ints, n: int) -> int:
     """Let the hole at the top of a heap of n events sink to the bottom; returns its place."""
-    i, child = 0, 1
-    while child + 3 < n:
-        one = child + int(comes_first(heap, child + 1, child))
-        other = child + 2 + int(comes_first(heap, child + 3, child + 2))
-        child = one + (other - one) * int(comes_first(heap, other, one))
-        move(heap, i, child)
-        i = child
-        child = 4 * i + 1
-    if child < n:
+    at, child, end = 0, EVENT, EVENT * n
+    while child + 3 * EVENT < end:
+        one = child + EVENT * int(comes_first(heap, child + EVENT, child))
+        other = child + 2 * EVENT + EVENT * int(comes_first(heap, child + 3 * EVENT, child + 2 * EVENT))
+        child = other if comes_first(heap, other, one) else one
+        move(heap, at, child)
+        at = child
+        child = 4 * at + EVENT
+    if child < end:
         first = child
-        for k in range(child + 1, n):
+        for k in range(child + EVENT, end, EVENT):
             if comes_first(heap, k, first):
                 first = k
-        move(heap, i, first)
-        i = first
-    return i
+        move(heap, at, first)
+        at = first
+    return at // EVENT
 
 
 @inner
@@ -492,7 +489,7 @@ def advance(
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
             safe -= 1
-            if safe < 0 or count[NEED] > 0:
+            if safe < 0:
                 room = MARGIN + count[NEED]
                 most_ring = max(count[RING_TAIL], count[RING_TAIL + 1], count[RING_TAIL + 2])
                 rings_left = rings.shape[1] - most_ring
@@ -511,16 +508,30 @@ def advance(
                     if hole:
                         drop_first(count, heap)
                     if urgency != NOWHERE:
-                        put_at_once(count, rings, urgency, what)
+                        put(agenda, now, due, urgency, what)
                     return GROW if is_short else FLUSH
                 left = min(events_left - 1, rings_left, brings_left, most_rows - rows) // MARGIN
                 safe = min(left, slots_left // 2) - 1
 
         # --- the next event ---
         if step == WAIT:
-            if hole:
-                drop_first(count, heap)
-                hole = False
+            later = urgency != NOWHERE and due > now
+            if hole or later:  # what the last step scheduled takes the place of what happened, or else the last event
+                time, event, i = bits(due), what, count[HEAP]
+                if later:
+                    order = next_order(count, urgency)
+                    urgency = NOWHERE
+                if hole:
+                    hole = False
+                    if not later:
+                        i -= 1
+                        time, order, event = heap[EVENT * i], heap[EVENT * i + 1], heap[EVENT * i + 2]
+                        count[HEAP] = i
+                    i = sink(heap, i)
+                else:
+                    count[HEAP] = i + 1
+                if count[HEAP] > 0:
+                    rise(heap, i, time, order, event)
             is_alone = count[RINGED] == 0 and (count[HEAP] == 0 or heap[0] != bits(now))
             if urgency != NOWHERE and is_alone:  # what the last step scheduled for this instant comes next
                 event = what
@@ -848,7 +859,7 @@ def advance(
                 amount = rounded(changed, uniform(seed, replication, key, purposes[rule].rounding, index))
             many = int(amount)
             if many + 2 > count[NEED] and many > MARGIN // 2:
-                count[NEED] = many + 2
+                count[NEED], safe = many + 2, 0
                 continue
             count[NEED] = 0
             entered = clock[R_ENTERED]
@@ -1081,6 +1092,7 @@ def advance(
             if missed > 0:  # what fell due did not take place: all is drawn again, as of one so old
                 at, age, again, passed, index = clock[DUE_AT], clock[DUE_AGE], AGAIN, PASSED, visit << MISSES | missed
                 count[MISSED] = 0
+            total = 0.0
             for e in range(first, last):
                 weight = exits[e].chance
                 if acts[e + 1].slot_start > acts[e].slot_start:
@@ -1094,11 +1106,12 @@ def advance(
                     old = pace_since(maps, exits[e].pace, at, age)
                     weight *= still_there(tables, exits[e].after, old + passed, stretch)
                 weights[e - first] = weight
+                total += weight
             if last - first == 1:
                 k = 0 if weights[0] > 0.0 else -1
             else:
                 u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
-                k = choose(weights[: last - first], u)
+                k = pick(weights, last - first, total, u)
             wait = math.inf
             if k >= 0 and exits[first + k].to != NOWHERE:
                 e = first + k
@@ -1148,7 +1161,7 @@ def advance(
             base, idle = teams[t].member_start, team[IDLE]
             many = team[FRESH] + idle
             if many + 2 > count[NEED] and many > MARGIN // 2:
-                count[NEED] = many + 2
+                count[NEED], safe = many + 2, 0
                 continue
             count[NEED] = 0
             team[CALLED] = 0
@@ -1216,17 +1229,7 @@ def advance(
                     due, urgency, what = now + (change - now), 1, t << STEP_BITS | WAKE
             step = WAIT
 
-        # --- what the step schedules ---
-        if urgency != NOWHERE:
-            if due > now or urgency == 3:
-                i = count[HEAP]
-                if hole:
-                    hole = False
-                    i = sink(heap, i)
-                else:
-                    count[HEAP] = i + 1
-                rise(heap, i, bits(due), next_order(count, urgency), what)
-                urgency = NOWHERE
-            elif step != WAIT:
-                put_at_once(count, rings, urgency, what)
-                urgency = NOWHERE
+        # --- what the step schedules for this instant, but goes on ---
+        if urgency != NOWHERE and step != WAIT:
+            put_at_once(count, rings, urgency, what)
+            urgency = NOWHERE
