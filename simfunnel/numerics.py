@@ -86,36 +86,38 @@ _FAMILY = np.uint64(0x66616D69)  # keys the derivation of prospects' keys, which
 _STEP = 1.0 / 9007199254740992.0  # 2**-53
 
 
-def _write_rounds(_: Any, x01: Any, x23: Any, k0: Any, k1: Any) -> Any:  # noqa: ARG001
-    """The rounds of `philox` on words in pairs, the first in the low bits.
+def _write_rounds(_: Any, counters: Any, keys: Any) -> Any:  # noqa: ARG001
+    """The rounds of `philox` for one counter and key or several, each two pairs of words, the first in the low bits.
 
-    Numba has no words side by side in one register, with which a round takes half the instructions: so these are
-    written for its code generator.
+    Numba has no words side by side in one register, with which a round takes half the instructions, and several calls
+    as many as one: so these are written for its code generator.
     """
-    pair, words = ir.VectorType(ir.IntType(64), 2), ir.VectorType(ir.IntType(32), 4)
-    lanes = [ir.Constant(ir.IntType(32), lane) for lane in range(2)]
+    calls = len(counters) // 2
+    pairs, words = ir.VectorType(ir.IntType(64), 2 * calls), ir.VectorType(ir.IntType(32), 4 * calls)
+    lanes = [ir.Constant(ir.IntType(32), lane) for lane in range(2 * calls)]
+    turn = ir.Constant(words, [4 * call + lane for call in range(calls) for lane in (3, 2, 1, 0)])
 
     def constants(*values: int) -> Any:
-        return ir.Constant(pair, values)
+        return ir.Constant(pairs, values * calls)
 
     def generate(_: Any, builder: Any, __: Any, given: Any) -> Any:
-        def side_by_side(one: Any, other: Any) -> Any:
-            first = builder.insert_element(constants(0, 0), one, lanes[0])
-            return builder.insert_element(first, other, lanes[1])
+        def side_by_side(values: Any) -> Any:
+            found = constants(0, 0)
+            for lane in lanes:
+                found = builder.insert_element(found, builder.extract_value(values, lane.constant), lane)
+            return found
 
         low, shift = constants(0xFFFFFFFF, 0xFFFFFFFF), constants(32, 32)
-        x, w = side_by_side(*given[:2]), side_by_side(*given[2:])
+        x, w = side_by_side(given[0]), side_by_side(given[1])
         for _round in range(10):
             # from x0 x1 | x2 x3: (p1 >> 32) ^ x1 ^ w0, p1 | (p0 >> 32) ^ x3 ^ w1, p0
             p = builder.bitcast(builder.mul(builder.and_(x, low), constants(*_MULTIPLY)), words)
-            turned = builder.shuffle_vector(p, p, ir.Constant(words, (3, 2, 1, 0)))
-            x = builder.xor(builder.bitcast(turned, pair), builder.xor(builder.lshr(x, shift), w))
+            turned = builder.shuffle_vector(p, p, turn)
+            x = builder.xor(builder.bitcast(turned, pairs), builder.xor(builder.lshr(x, shift), w))
             w = builder.and_(builder.add(w, constants(*_WEYL)), low)
-        halves = [builder.extract_element(x, lane) for lane in lanes]
-        return cgutils.pack_array(builder, halves)  # type: ignore[no-untyped-call]
+        return cgutils.pack_array(builder, [builder.extract_element(x, lane) for lane in lanes])  # type: ignore[no-untyped-call]
 
-    types: Any = numba.types
-    return types.UniTuple(types.uint64, 2)(*[types.uint64] * 4), generate
+    return counters(counters, keys), generate
 
 
 _philox_rounds: Any = intrinsic(_write_rounds)
@@ -127,13 +129,27 @@ def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    x01, x23 = _philox_rounds(
-        np.uint64(c0) | np.uint64(c1) << _SHIFT32,
-        np.uint64(c2) | np.uint64(c3) << _SHIFT32,
-        np.uint64(k0),
-        np.uint64(k1),
-    )
+    counter = np.uint64(c0) | np.uint64(c1) << _SHIFT32, np.uint64(c2) | np.uint64(c3) << _SHIFT32
+    x01, x23 = _philox_rounds(counter, (np.uint64(k0), np.uint64(k1)))
     return x01 & _LOW32, x01 >> _SHIFT32, x23 & _LOW32, x23 >> _SHIFT32
+
+
+@inner
+def _use(purpose: int, index: int) -> Word:
+    """The second half of a counter: what a random number is for."""
+    return np.uint64(purpose) & _LOW32 | (np.uint64(index) & _LOW32) << _SHIFT32
+
+
+@inner
+def _unit(x01: Word) -> float:
+    """A number in (0, 1) from two words of Philox."""
+    return (np.float64((((x01 & _LOW32) << _SHIFT21) ^ (x01 >> _SHIFT32)) & _LOW53) + 0.5) * _STEP
+
+
+@inner
+def _key(x01: Word) -> int:
+    """A prospect's key from two words of Philox."""
+    return int(np.int64((x01 << _SHIFT32) | (x01 >> _SHIFT32)))
 
 
 @compiled
@@ -142,26 +158,39 @@ def uniform(seed: int, replication: int, key: int, purpose: int, index: int) -> 
 
     `key` is a prospect's (or a source's) 64-bit key; `purpose` a 32-bit hash of names; `index` counts uses.
     """
-    k = np.uint64(key)
-    a, b, _, _ = philox(
-        k & _LOW32,
-        k >> _SHIFT32,
-        np.uint64(purpose) & _LOW32,
-        np.uint64(index) & _LOW32,
-        np.uint64(seed) & _LOW32,
-        np.uint64(replication) & _LOW32,
-    )
-    return (np.float64(((a << _SHIFT21) ^ b) & _LOW53) + 0.5) * _STEP
+    counter = np.uint64(key), _use(purpose, index)
+    x01, _ = _philox_rounds(counter, (np.uint64(seed) & _LOW32, np.uint64(replication) & _LOW32))
+    return _unit(x01)
+
+
+@inner
+def two_uniforms(
+    seed: int, replication: int, key: int, purpose: int, index: int, other: int, other_index: int
+) -> tuple[float, float]:
+    """The random numbers of two uses by one prospect; it takes the time of one."""
+    counters = np.uint64(key), _use(purpose, index), np.uint64(key), _use(other, other_index)
+    k0, k1 = np.uint64(seed) & _LOW32, np.uint64(replication) & _LOW32
+    x01, _, y01, _ = _philox_rounds(counters, (k0, k1, k0, k1))
+    return _unit(x01), _unit(y01)
 
 
 @compiled
 def child_key(parent: int, purpose: int, index: int) -> int:
     """The 64-bit key of the `index`-th prospect that `parent` brings for `purpose`; the same under every seed."""
-    k = np.uint64(parent)
-    a, b, _, _ = philox(
-        k & _LOW32, k >> _SHIFT32, np.uint64(purpose) & _LOW32, np.uint64(index) & _LOW32, _FAMILY, _FAMILY
+    x01, _ = _philox_rounds((np.uint64(parent), _use(purpose, index)), (_FAMILY, _FAMILY))
+    return _key(x01)
+
+
+@inner
+def uniform_and_key(
+    seed: int, replication: int, key: int, purpose: int, child: int, index: int
+) -> tuple[float, int]:
+    """A random number of a source, and the key of the prospect that it brings then; it takes the time of one."""
+    counters = np.uint64(key), _use(purpose, index), np.uint64(key), _use(child, index)
+    x01, _, y01, _ = _philox_rounds(
+        counters, (np.uint64(seed) & _LOW32, np.uint64(replication) & _LOW32, _FAMILY, _FAMILY)
     )
-    return int(np.int64((a << _SHIFT32) | b))
+    return _unit(x01), _key(y01)
 
 
 # An exit may fall due and not take place (`hazard`); all is then drawn again. By exclusive or with a purpose, these

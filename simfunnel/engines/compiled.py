@@ -124,6 +124,7 @@ def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
         rounds=np.zeros((WAITING, 2)),
         streams=np.zeros(len(plan.source_names)),
         numbers=np.zeros(len(plan.source_names), dtype=np.int64),
+        keys=np.zeros(len(plan.source_names), dtype=np.int64),
         teams=teams,
         wakes=np.full(n_teams, math.inf),
         queues=np.zeros((n_teams, WAITING), dtype=np.int64),

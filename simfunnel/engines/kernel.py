@@ -72,7 +72,9 @@ from simfunnel.numerics import (
     rounded,
     still_there,
     time_left,
+    two_uniforms,
     uniform,
+    uniform_and_key,
     unit_exponential,
     work_end_near,
 )
@@ -91,8 +93,9 @@ VISIT = 1024  # draws of one visit to a stage have indices VISIT * visit + touch
 ) = range(18)  # fmt: skip
 PER_SLOT = 18
 # Columns of a slot's row of floats; then come the facts.
-SINCE, OWED, ASKED_AT, DEADLINE, WITHIN, HOP_SINCE, AGED, UNTIL = range(8)
-FACTS_AT = 8
+SINCE, OWED, ASKED_AT, DEADLINE, WITHIN, HOP_SINCE, AGED, UNTIL, CHOICE = range(9)
+FACTS_AT = 9
+NOT_DRAWN = -1.0  # the random number of a choice that is yet to be drawn
 
 # What a run counts, and the registers that must outlive a return for more room.
 (
@@ -179,6 +182,7 @@ class State(NamedTuple):
     rounds: Floats  # (room, 2): of rounds to come: since when, and which one
     streams: Floats  # (sources,): the cumulative rate at the last arrival
     numbers: Ints  # (sources,): how many have come of each
+    keys: Ints  # (sources,): the key of the prospect who comes next
     teams: Ints
     wakes: Floats
     queues: Ints  # (teams, room): slots that wait, in the order of service
@@ -463,7 +467,7 @@ def advance(
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
     count, heap, rings = agenda.counts, agenda.heap, agenda.rings
     fresh, ints, rows_f, rows_i = st.fresh, st.ints, st.rows_f, st.rows_i
-    numbers, places = st.numbers, st.places
+    keys, numbers, places = st.keys, st.numbers, st.places
     queues, rounds = st.queues, st.rounds
     stock, streams, crews = world.stock, st.streams, st.teams
     wakes, weights = st.wakes, st.weights
@@ -622,7 +626,9 @@ def advance(
         elif step == NEXT_OF_STREAM:
             source = count[B_SOURCE]
             ceiling = sources[source].ceiling if sources[source].ceiling != 0.0 else 1.0
-            u = uniform(seed, replication, sources[source].key, common[ARRIVAL], numbers[source])
+            u, keys[source] = uniform_and_key(
+                seed, replication, sources[source].key, common[ARRIVAL], common[PROSPECT_OF], numbers[source]
+            )
             streams[source] += unit_exponential(u)
             at = backward(maps, sources[source].rate_map, streams[source] / ceiling)
             if at < days:
@@ -637,7 +643,9 @@ def advance(
                 step = WAIT
         elif step == COME:
             source = count[B_SOURCE]
-            key = child_key(sources[source].key, common[PROSPECT_OF], numbers[source])
+            key = keys[source]
+            if sources[source].kind != RATE:
+                key = child_key(sources[source].key, common[PROSPECT_OF], numbers[source])
             numbers[source] += 1
             step = count[B_THEN]
             kept = True
@@ -915,7 +923,7 @@ def advance(
                     deadline = now - age + quantile_beyond(tables, stages[s].limit, age, u)
                 else:
                     deadline = now + quantile(tables, stages[s].limit, u)
-            floats[p, DEADLINE] = deadline
+            floats[p, DEADLINE], floats[p, CHOICE] = deadline, NOT_DRAWN
             ints[p, TOUCH] = 0
             step = TOUCHING if stages[s].touches > 0 and age == 0.0 else CHOOSE
         elif step == TOUCHING:
@@ -1027,7 +1035,10 @@ def advance(
             if teams[t].owned and members[ints[p, owners_at + t]].leaves <= now:
                 ints[p, owners_at + t] = member
             index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-            clock[HOURS] = sample(tables, stages[s].effort, seed, replication, ints[p, KEY], purposes[s].effort, index)
+            u, floats[p, CHOICE] = two_uniforms(
+                seed, replication, ints[p, KEY], purposes[s].effort, index, purposes[s].choice, ints[p, TURN]
+            )
+            clock[HOURS] = quantile(tables, stages[s].effort, u)
             if acts[effort_slot + s + 1].slot_start > acts[effort_slot + s].slot_start:
                 clock[HOURS] *= factor(world, effort_slot + s, facts, floats[p, SINCE], now)
             pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
@@ -1110,7 +1121,9 @@ def advance(
             if last - first == 1:
                 k = 0 if weights[0] > 0.0 else -1
             else:
-                u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
+                u = floats[p, CHOICE]
+                if u == NOT_DRAWN or missed > 0:
+                    u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
                 k = pick(weights, last - first, total, u)
             wait = math.inf
             if k >= 0 and exits[first + k].to != NOWHERE:
