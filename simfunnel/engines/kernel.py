@@ -694,8 +694,12 @@ def advance(
             else:
                 q = count[SLOTS]
                 count[SLOTS] += 1
-            for k in range(ints.shape[1]):
-                ints[q, k] = NOWHERE if owners_at <= k < children_at else 0
+            for k in range(PER_SLOT):
+                ints[q, k] = 0
+            for k in range(PER_SLOT, ints.shape[1]):
+                ints[q, k] = 0
+            for k in range(owners_at, children_at):
+                ints[q, k] = NOWHERE
             ints[q, KEY] = count[B_KEY]
             ints[q, TIMER], ints[q, SERVING] = -1, NOWHERE
             floats[q, OWED] = clock[B_REWARD]
@@ -1178,7 +1182,7 @@ def advance(
                 continue
             count[NEED] = 0
             team[CALLED] = 0
-            change = math.inf
+            change, served = math.inf, NOWHERE
             if team[HEAD] < team[TAIL]:
                 n_able = 0
                 for k in range(idle):
@@ -1224,7 +1228,9 @@ def advance(
                     for i in range(j, base + team[IDLE]):
                         idle_members[i] = idle_members[i + 1]
                     ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
-                    put_at_once(count, rings, 1, q << STEP_BITS | ints[q, PHASE])
+                    if served != NOWHERE:
+                        put_at_once(count, rings, 1, served << STEP_BITS | ints[served, PHASE])
+                    served = q
             for k in range(team[FRESH]):
                 q = fresh[t, k]
                 until = floats[q, UNTIL]
@@ -1239,7 +1245,9 @@ def advance(
                             change = min(change, members[m].leaves)
                 if change < math.inf and not now < wakes[t] <= change:
                     wakes[t] = change
-                    due, urgency, what = now + (change - now), 1, t << STEP_BITS | WAKE
+                    put(agenda, now, now + (change - now), 1, t << STEP_BITS | WAKE)
+            if served != NOWHERE:  # the last one, who for the most part is the only one, may be spared the ring
+                due, urgency, what = now, 1, served << STEP_BITS | ints[served, PHASE]
             step = WAIT
 
         # --- what the step schedules for this instant, but goes on ---
