@@ -182,9 +182,7 @@ def child_key(parent: int, purpose: int, index: int) -> int:
 
 
 @inner
-def uniform_and_key(
-    seed: int, replication: int, key: int, purpose: int, child: int, index: int
-) -> tuple[float, int]:
+def uniform_and_key(seed: int, replication: int, key: int, purpose: int, child: int, index: int) -> tuple[float, int]:
     """A random number of a source, and the key of the prospect that it brings then; it takes the time of one."""
     counters = np.uint64(key), _use(purpose, index), np.uint64(key), _use(child, index)
     x01, _, y01, _ = _philox_rounds(

@@ -428,7 +428,7 @@ def able_from(maps: Maps, places: Ints, members: Rows, m: int, now: float) -> fl
 def is_last(count: Ints, heap: Ints, hole: bool, now: float) -> bool:
     """Whether nothing else is due at this instant.
 
-    Below a hole at the top of the heap may lie what is left of old events; these may hide that it is so, never feign it.
+    Below a hole at the top of the heap what is left of old events may hide that it is so, never feign it.
     """
     if count[RINGED] > 0:
         return False
@@ -488,7 +488,7 @@ def advance(
     step, p = count[STEP], count[WHO]
     safe = 0  # for so many steps there is room, whatever they do
     hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
-    due, urgency, what, order = 0.0, NOWHERE, 0, 0  # the event that a step schedules at its end
+    due, urgency, what, order = 0.0, NOWHERE, 0, 0  # the event that a step schedules before the next one is due
     while True:
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
@@ -778,7 +778,7 @@ def advance(
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
                     let_go(count, ints, parent)
-            due, urgency, what = now, 0, q << STEP_BITS | (VISIT_START if visited else START)
+            put_at_once(count, rings, 0, q << STEP_BITS | (VISIT_START if visited else START))
             step = count[B_THEN]
 
         # --- the life of a prospect ---
@@ -1067,7 +1067,7 @@ def advance(
             team[IDLE] += 1
             if team[HEAD] < team[TAIL] and team[CALLED] == 0:
                 team[CALLED] = 1
-                due, urgency, what = now, 2, t << STEP_BITS | HAND_OUT
+                put_at_once(count, rings, 2, t << STEP_BITS | HAND_OUT)
             step = TOUCHED
             if is_visit:
                 found = sample(tables, sources[source].yields, seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
@@ -1249,8 +1249,3 @@ def advance(
             if served != NOWHERE:  # the last one, who for the most part is the only one, may be spared the ring
                 due, urgency, what = now, 1, served << STEP_BITS | ints[served, PHASE]
             step = WAIT
-
-        # --- what the step schedules for this instant, but goes on ---
-        if urgency != NOWHERE and step != WAIT:
-            put_at_once(count, rings, urgency, what)
-            urgency = NOWHERE
