@@ -189,3 +189,8 @@ def compiled(function: FunctionT) -> FunctionT:
 def inner(function: FunctionT) -> FunctionT:
     """Compile a function that only compiled ones call: no way in from Python, and kept only within their code."""
     return _njit(function, no_cpython_wrapper=True)
+
+
+def inlined(function: FunctionT) -> FunctionT:
+    """Compile a function that stands within whatever calls it: a call would cost more than what it does."""
+    return _njit(function, no_cpython_wrapper=True, forceinline=True)

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from simfunnel.grid import CONSTANT, CONTINUOUS, HALF, OCTAVES, PER_OCTAVE
-from simfunnel.jit import compiled, inner
+from simfunnel.jit import compiled, inlined, inner
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -86,36 +86,38 @@ _FAMILY = np.uint64(0x66616D69)  # keys the derivation of prospects' keys, which
 _STEP = 1.0 / 9007199254740992.0  # 2**-53
 
 
-def _write_rounds(_: Any, x01: Any, x23: Any, k0: Any, k1: Any) -> Any:  # noqa: ARG001
-    """The rounds of `philox` on words in pairs, the first in the low bits.
+def _write_rounds(_: Any, counters: Any, keys: Any) -> Any:  # noqa: ARG001
+    """The rounds of `philox` for one counter and key or several, each two pairs of words, the first in the low bits.
 
-    Numba has no words side by side in one register, with which a round takes half the instructions: so these are
-    written for its code generator.
+    Numba has no words side by side in one register, with which a round takes half the instructions, and several calls
+    as many as one: so these are written for its code generator.
     """
-    pair, words = ir.VectorType(ir.IntType(64), 2), ir.VectorType(ir.IntType(32), 4)
-    lanes = [ir.Constant(ir.IntType(32), lane) for lane in range(2)]
+    calls = len(counters) // 2
+    pairs, words = ir.VectorType(ir.IntType(64), 2 * calls), ir.VectorType(ir.IntType(32), 4 * calls)
+    lanes = [ir.Constant(ir.IntType(32), lane) for lane in range(2 * calls)]
+    turn = ir.Constant(words, [4 * call + lane for call in range(calls) for lane in (3, 2, 1, 0)])
 
     def constants(*values: int) -> Any:
-        return ir.Constant(pair, values)
+        return ir.Constant(pairs, values * calls)
 
     def generate(_: Any, builder: Any, __: Any, given: Any) -> Any:
-        def side_by_side(one: Any, other: Any) -> Any:
-            first = builder.insert_element(constants(0, 0), one, lanes[0])
-            return builder.insert_element(first, other, lanes[1])
+        def side_by_side(values: Any) -> Any:
+            found = constants(0, 0)
+            for lane in lanes:
+                found = builder.insert_element(found, builder.extract_value(values, lane.constant), lane)
+            return found
 
         low, shift = constants(0xFFFFFFFF, 0xFFFFFFFF), constants(32, 32)
-        x, w = side_by_side(*given[:2]), side_by_side(*given[2:])
+        x, w = side_by_side(given[0]), side_by_side(given[1])
         for _round in range(10):
             # from x0 x1 | x2 x3: (p1 >> 32) ^ x1 ^ w0, p1 | (p0 >> 32) ^ x3 ^ w1, p0
             p = builder.bitcast(builder.mul(builder.and_(x, low), constants(*_MULTIPLY)), words)
-            turned = builder.shuffle_vector(p, p, ir.Constant(words, (3, 2, 1, 0)))
-            x = builder.xor(builder.bitcast(turned, pair), builder.xor(builder.lshr(x, shift), w))
+            turned = builder.shuffle_vector(p, p, turn)
+            x = builder.xor(builder.bitcast(turned, pairs), builder.xor(builder.lshr(x, shift), w))
             w = builder.and_(builder.add(w, constants(*_WEYL)), low)
-        halves = [builder.extract_element(x, lane) for lane in lanes]
-        return cgutils.pack_array(builder, halves)  # type: ignore[no-untyped-call]
+        return cgutils.pack_array(builder, [builder.extract_element(x, lane) for lane in lanes])  # type: ignore[no-untyped-call]
 
-    types: Any = numba.types
-    return types.UniTuple(types.uint64, 2)(*[types.uint64] * 4), generate
+    return counters(counters, keys), generate
 
 
 _philox_rounds: Any = intrinsic(_write_rounds)
@@ -127,13 +129,27 @@ def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    x01, x23 = _philox_rounds(
-        np.uint64(c0) | np.uint64(c1) << _SHIFT32,
-        np.uint64(c2) | np.uint64(c3) << _SHIFT32,
-        np.uint64(k0),
-        np.uint64(k1),
-    )
+    counter = np.uint64(c0) | np.uint64(c1) << _SHIFT32, np.uint64(c2) | np.uint64(c3) << _SHIFT32
+    x01, x23 = _philox_rounds(counter, (np.uint64(k0), np.uint64(k1)))
     return x01 & _LOW32, x01 >> _SHIFT32, x23 & _LOW32, x23 >> _SHIFT32
+
+
+@inner
+def _use(purpose: int, index: int) -> Word:
+    """The second half of a counter: what a random number is for."""
+    return np.uint64(purpose) & _LOW32 | (np.uint64(index) & _LOW32) << _SHIFT32
+
+
+@inner
+def _unit(x01: Word) -> float:
+    """A number in (0, 1) from two words of Philox."""
+    return (np.float64((((x01 & _LOW32) << _SHIFT21) ^ (x01 >> _SHIFT32)) & _LOW53) + 0.5) * _STEP
+
+
+@inner
+def _key(x01: Word) -> int:
+    """A prospect's key from two words of Philox."""
+    return int(np.int64((x01 << _SHIFT32) | (x01 >> _SHIFT32)))
 
 
 @compiled
@@ -142,26 +158,37 @@ def uniform(seed: int, replication: int, key: int, purpose: int, index: int) -> 
 
     `key` is a prospect's (or a source's) 64-bit key; `purpose` a 32-bit hash of names; `index` counts uses.
     """
-    k = np.uint64(key)
-    a, b, _, _ = philox(
-        k & _LOW32,
-        k >> _SHIFT32,
-        np.uint64(purpose) & _LOW32,
-        np.uint64(index) & _LOW32,
-        np.uint64(seed) & _LOW32,
-        np.uint64(replication) & _LOW32,
-    )
-    return (np.float64(((a << _SHIFT21) ^ b) & _LOW53) + 0.5) * _STEP
+    counter = np.uint64(key), _use(purpose, index)
+    x01, _ = _philox_rounds(counter, (np.uint64(seed) & _LOW32, np.uint64(replication) & _LOW32))
+    return _unit(x01)
+
+
+@inner
+def two_uniforms(
+    seed: int, replication: int, key: int, purpose: int, index: int, other: int, other_index: int
+) -> tuple[float, float]:
+    """The random numbers of two uses by one prospect; it takes the time of one."""
+    counters = np.uint64(key), _use(purpose, index), np.uint64(key), _use(other, other_index)
+    k0, k1 = np.uint64(seed) & _LOW32, np.uint64(replication) & _LOW32
+    x01, _, y01, _ = _philox_rounds(counters, (k0, k1, k0, k1))
+    return _unit(x01), _unit(y01)
 
 
 @compiled
 def child_key(parent: int, purpose: int, index: int) -> int:
     """The 64-bit key of the `index`-th prospect that `parent` brings for `purpose`; the same under every seed."""
-    k = np.uint64(parent)
-    a, b, _, _ = philox(
-        k & _LOW32, k >> _SHIFT32, np.uint64(purpose) & _LOW32, np.uint64(index) & _LOW32, _FAMILY, _FAMILY
+    x01, _ = _philox_rounds((np.uint64(parent), _use(purpose, index)), (_FAMILY, _FAMILY))
+    return _key(x01)
+
+
+@inner
+def uniform_and_key(seed: int, replication: int, key: int, purpose: int, child: int, index: int) -> tuple[float, int]:
+    """A random number of a source, and the key of the prospect that it brings then; it takes the time of one."""
+    counters = np.uint64(key), _use(purpose, index), np.uint64(key), _use(child, index)
+    x01, _, y01, _ = _philox_rounds(
+        counters, (np.uint64(seed) & _LOW32, np.uint64(replication) & _LOW32, _FAMILY, _FAMILY)
     )
-    return int(np.int64((a << _SHIFT32) | b))
+    return _unit(x01), _key(y01)
 
 
 # An exit may fall due and not take place (`hazard`); all is then drawn again. By exclusive or with a purpose, these
@@ -322,18 +349,34 @@ class Maps(NamedTuple):
     y: Floats
 
 
+@inlined
+def walk(values: Floats, start: int, end: int, x: float, near: int) -> int:
+    """The place in the sorted values[start:end] of the first one that is more than x, sought from a place near it."""
+    while near < end and values[near] <= x:
+        near += 1
+    while near > start and values[near - 1] > x:
+        near -= 1
+    return near
+
+
+@inner
+def height(maps: Maps, m: int, x: float, k: int) -> float:
+    """The map's y at x, whose first point beyond x is k; constant beyond either end."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    if k == a:
+        return float(maps.y[a])
+    if k == b:
+        return float(maps.y[b - 1])
+    x0, x1 = maps.x[k - 1], maps.x[k]
+    return float(maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0)))
+
+
 @compiled
 def forward(maps: Maps, m: int, x: float) -> float:
     """The map's y at x; constant beyond either end."""
     a = maps.start[m]
-    b = a + maps.size[m]
-    if x <= maps.x[a]:
-        return float(maps.y[a])
-    if x >= maps.x[b - 1]:
-        return float(maps.y[b - 1])
-    k = a + count_up_to(maps.x, a, b, x)
-    x0, x1 = maps.x[k - 1], maps.x[k]
-    return float(maps.y[k - 1] + (maps.y[k] - maps.y[k - 1]) * ((x - x0) / (x1 - x0)))
+    return height(maps, m, x, a + count_up_to(maps.x, a, a + maps.size[m], x))
 
 
 @compiled
@@ -350,6 +393,24 @@ def backward(maps: Maps, m: int, y: float) -> float:
     return float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0)))
 
 
+@inner
+def end_from(maps: Maps, m: int, begin: float, hours: float, k: int) -> float:
+    """`work_end`, where k is the map's first point beyond `begin`."""
+    a = maps.start[m]
+    b = a + maps.size[m]
+    y = height(maps, m, begin, k) + hours
+    while k > a and maps.y[k - 1] >= y - ROUNDING:
+        k -= 1
+    while k < b and maps.y[k] < y - ROUNDING:
+        k += 1
+    if k == b:
+        return np.inf
+    if k == a or y >= maps.y[k]:
+        return max(begin, float(maps.x[k]))
+    y0, y1 = maps.y[k - 1], maps.y[k]
+    return max(begin, float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))))
+
+
 @compiled
 def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
     """When a task of so many hours ends that begins at `begin`, on the calendar of map m; infinity if never.
@@ -359,15 +420,17 @@ def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
     if hours <= 0.0:
         return begin
     a = maps.start[m]
-    b = a + maps.size[m]
-    y = forward(maps, m, begin) + hours
-    k = a + count_below(maps.y, a, b, y - ROUNDING)
-    if k == b:
-        return np.inf
-    if k == a or y >= maps.y[k]:
-        return max(begin, float(maps.x[k]))
-    y0, y1 = maps.y[k - 1], maps.y[k]
-    return max(begin, float(maps.x[k - 1] + (maps.x[k] - maps.x[k - 1]) * ((y - y0) / (y1 - y0))))
+    return end_from(maps, m, begin, hours, a + count_up_to(maps.x, a, a + maps.size[m], begin))
+
+
+@inlined
+def work_end_near(maps: Maps, places: Ints, m: int, begin: float, hours: float) -> float:
+    """`work_end` for times that only go up: the last place in each map is kept, and the next one sought from there."""
+    if hours <= 0.0:
+        return begin
+    a = maps.start[m]
+    places[m] = walk(maps.x, a, a + maps.size[m], begin, places[m])
+    return end_from(maps, m, begin, hours, places[m])
 
 
 @compiled
@@ -382,18 +445,32 @@ def pace_wait(maps: Maps, m: int, now: float, span: float) -> float:
     return span if m < 0 else max(0.0, backward(maps, m, forward(maps, m, now) + span) - now)
 
 
-@compiled
-def opening(maps: Maps, m: int, x: float) -> float:
-    """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
+@inner
+def opening_from(maps: Maps, m: int, x: float, k: int) -> float:
+    """`opening`, where k is the map's first point beyond this instant."""
     a = maps.start[m]
     b = a + maps.size[m]
-    k = a + count_up_to(maps.x, a, b, x + EPSILON)
     k = max(k, a + 1)
     while k < b:
         if maps.y[k] > maps.y[k - 1]:
             return max(x, maps.x[k - 1]) if maps.x[k - 1] > x + EPSILON else x
         k += 1
     return np.inf
+
+
+@compiled
+def opening(maps: Maps, m: int, x: float) -> float:
+    """The first instant at or after x at which the map rises: x itself within working hours; infinity if none."""
+    a = maps.start[m]
+    return opening_from(maps, m, x, a + count_up_to(maps.x, a, a + maps.size[m], x + EPSILON))
+
+
+@inlined
+def opening_near(maps: Maps, places: Ints, m: int, x: float) -> float:
+    """`opening` for times that only go up: the last place in each map is kept, and the next one sought from there."""
+    a = maps.start[m]
+    places[m] = walk(maps.x, a, a + maps.size[m], x + EPSILON, places[m])
+    return opening_from(maps, m, x, places[m])
 
 
 # --- conditions, effects and the choice of an exit --------------------------------------------------------------------
@@ -466,23 +543,27 @@ def effect(effects: Rows, conditions: Rows, slot: int, facts: Floats, now: float
     return product
 
 
-@compiled
-def choose(weights: Floats, u: float) -> int:
-    """The index chosen by u in proportion to the weights; -1 where all are zero."""
-    total = 0.0
-    for w in weights:
-        total += w
-    if total <= 0.0:
-        return -1
+@inner
+def pick(weights: Floats, many: int, total: float, u: float) -> int:
+    """The index chosen by u in proportion to so many weights, whose sum is given; -1 where all are zero."""
     mark = u * total
     last = -1
-    for k in range(len(weights)):
+    for k in range(many):
         if weights[k] > 0.0:
             last = k
             if mark < weights[k]:
                 return k
             mark -= weights[k]
     return last
+
+
+@compiled
+def choose(weights: Floats, u: float) -> int:
+    """The index chosen by u in proportion to the weights; -1 where all are zero."""
+    total = 0.0
+    for w in weights:
+        total += w
+    return pick(weights, len(weights), total, u)
 
 
 @compiled

@@ -110,7 +110,7 @@ def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
     candidate = np.full(plan.n_facts, math.nan)
     candidate[[STAGE, MEMBER]] = NOWHERE
     candidate[[VALUE, GENERATION, TOUCHES]] = 0.0
-    n_maps, n_members = len(plan.maps.start), len(plan.member_names)
+    n_members = len(plan.member_names)
     state = kernel.State(
         agenda=kernel.Agenda(
             counts=np.zeros(kernel.COUNTS, dtype=np.int64),
@@ -124,14 +124,14 @@ def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
         rounds=np.zeros((WAITING, 2)),
         streams=np.zeros(len(plan.source_names)),
         numbers=np.zeros(len(plan.source_names), dtype=np.int64),
+        keys=np.zeros(len(plan.source_names), dtype=np.int64),
         teams=teams,
         wakes=np.full(n_teams, math.inf),
         queues=np.zeros((n_teams, WAITING), dtype=np.int64),
         fresh=np.zeros((n_teams, WAITING), dtype=np.int64),
         free=np.arange(n_members),
         able=np.zeros(n_members, dtype=np.int64),
-        opens=np.zeros(n_maps),
-        stamps=np.zeros(n_maps, dtype=np.int64),
+        places=plan.maps.start.copy(),
         candidate=candidate,
         weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
         rows_i=rows_i,

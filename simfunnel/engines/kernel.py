@@ -47,7 +47,7 @@ from simfunnel.engines.records import (
     TOUCH_COST,
 )
 from simfunnel.grid import CONSTANT
-from simfunnel.jit import compiled, inner
+from simfunnel.jit import compiled, inlined, inner
 from simfunnel.numerics import (
     AGAIN,
     MISSES,
@@ -61,20 +61,22 @@ from simfunnel.numerics import (
     Tables,
     backward,
     child_key,
-    choose,
     effect,
     holds,
-    opening,
+    opening_near,
     pace_since,
     pace_wait,
+    pick,
     quantile,
     quantile_beyond,
     rounded,
     still_there,
     time_left,
+    two_uniforms,
     uniform,
+    uniform_and_key,
     unit_exponential,
-    work_end,
+    work_end_near,
 )
 from simfunnel.plan import DEALS, DEAREST, LIST, NEWEST, NOWHERE, RATE
 from simfunnel.scenario.conditions import FACT, FACTS
@@ -91,17 +93,18 @@ VISIT = 1024  # draws of one visit to a stage have indices VISIT * visit + touch
 ) = range(18)  # fmt: skip
 PER_SLOT = 18
 # Columns of a slot's row of floats; then come the facts.
-SINCE, OWED, ASKED_AT, DEADLINE, WITHIN, HOP_SINCE, AGED, UNTIL = range(8)
-FACTS_AT = 8
+SINCE, OWED, ASKED_AT, DEADLINE, WITHIN, HOP_SINCE, AGED, UNTIL, CHOICE = range(9)
+FACTS_AT = 9
+NOT_DRAWN = -1.0  # the random number of a choice that is yet to be drawn
 
 # What a run counts, and the registers that must outlive a return for more room.
 (
     STEP, WHO, EVENTS, SEQUENCE, HEAP, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY, ROWS_PEOPLE,
-    NEED, STAMP, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
+    NEED, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
     R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, RING_HEAD, RING_HEAD_1, RING_HEAD_2, RING_TAIL, RING_TAIL_1,
     RING_TAIL_2, RINGED, ERROR_AT, MISSED,
-) = range(43)  # fmt: skip
-COUNTS = 43
+) = range(42)  # fmt: skip
+COUNTS = 42
 NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, DUE_AT, DUE_AGE = range(7)
 CLOCKS = 7
 
@@ -179,14 +182,14 @@ class State(NamedTuple):
     rounds: Floats  # (room, 2): of rounds to come: since when, and which one
     streams: Floats  # (sources,): the cumulative rate at the last arrival
     numbers: Ints  # (sources,): how many have come of each
+    keys: Ints  # (sources,): the key of the prospect who comes next
     teams: Ints
     wakes: Floats
     queues: Ints  # (teams, room): slots that wait, in the order of service
     fresh: Ints  # (teams, room): slots that have asked in this instant
     free: Ints  # members, team by team: those who are idle, longest first
     able: Ints
-    opens: Floats  # by map: when it next opens, as of the stamp
-    stamps: Ints
+    places: Ints  # by map: where in it the clock was when it was last looked at
     candidate: Floats  # facts of one of whom nothing is known
     weights: Floats
     rows_i: Ints  # (columns, room): the numbers of the records, column by column
@@ -201,60 +204,57 @@ def bits(time: float) -> int:
 
 
 @inner
-def comes_first(heap: Ints, i: int, j: int) -> bool:
-    """Whether the event at place i of the heap is due before the one at place j."""
-    one, other = EVENT * i, EVENT * j  # that times are alike is rare: a branch of its own, which costs nothing
-    if heap[one] == heap[other]:
+def comes_first(heap: Ints, one: int, other: int) -> bool:
+    """Whether the event at one place of the heap is due before that at another."""
+    if heap[one] == heap[other]:  # rare: a branch of its own, which costs nothing
         return bool(heap[one + 1] < heap[other + 1])
     return bool(heap[one] < heap[other])
 
 
 @inner
-def set_event(heap: Ints, i: int, time: int, order: int, what: int) -> None:
-    """Write an event at place i of the heap."""
-    at = EVENT * i
+def set_event(heap: Ints, at: int, time: int, order: int, what: int) -> None:
+    """Write an event at a place of the heap."""
     heap[at], heap[at + 1], heap[at + 2] = time, order, what
 
 
 @inner
-def move(heap: Ints, i: int, j: int) -> None:
-    """Move an event from place j of the heap to place i."""
-    at = EVENT * j
-    set_event(heap, i, heap[at], heap[at + 1], heap[at + 2])
+def move(heap: Ints, to: int, at: int) -> None:
+    """Move an event to a place of the heap from another."""
+    set_event(heap, to, heap[at], heap[at + 1], heap[at + 2])
 
 
 @inner
 def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
     """Let an event rise from place i of the heap to where it belongs."""
-    while i > 0:
-        parent = (i - 1) >> 2
-        above = EVENT * parent
+    at = EVENT * i
+    while at > 0:
+        above = EVENT * ((at - EVENT) >> 4)
         if heap[above] < time or (heap[above] == time and heap[above + 1] < order):
             break
-        move(heap, i, parent)
-        i = parent
-    set_event(heap, i, time, order, what)
+        move(heap, at, above)
+        at = above
+    set_event(heap, at, time, order, what)
 
 
-@inner
+@inlined
 def sink(heap: Ints, n: int) -> int:
     """Let the hole at the top of a heap of n events sink to the bottom; returns its place."""
-    i, child = 0, 1
-    while child + 3 < n:
-        one = child + int(comes_first(heap, child + 1, child))
-        other = child + 2 + int(comes_first(heap, child + 3, child + 2))
-        child = one + (other - one) * int(comes_first(heap, other, one))
-        move(heap, i, child)
-        i = child
-        child = 4 * i + 1
-    if child < n:
+    at, child, end = 0, EVENT, EVENT * n
+    while child + 3 * EVENT < end:
+        one = child + EVENT * int(comes_first(heap, child + EVENT, child))
+        other = child + 2 * EVENT + EVENT * int(comes_first(heap, child + 3 * EVENT, child + 2 * EVENT))
+        child = other if comes_first(heap, other, one) else one
+        move(heap, at, child)
+        at = child
+        child = 4 * at + EVENT
+    if child < end:
         first = child
-        for k in range(child + 1, n):
+        for k in range(child + EVENT, end, EVENT):
             if comes_first(heap, k, first):
                 first = k
-        move(heap, i, first)
-        i = first
-    return i
+        move(heap, at, first)
+        at = first
+    return at // EVENT
 
 
 @inner
@@ -417,6 +417,27 @@ def centre(queue: Ints, team: Ints) -> None:
     team[HEAD], team[TAIL] = first, first + tail - head
 
 
+@inlined
+def able_from(maps: Maps, places: Ints, members: Rows, m: int, now: float) -> float:
+    """From when on a member can take work; infinity if never again."""
+    at = opening_near(maps, places, members[m].work_map, now)
+    return at if at < members[m].leaves else math.inf
+
+
+@inner
+def is_last(count: Ints, heap: Ints, hole: bool, now: float) -> bool:
+    """Whether nothing else is due at this instant.
+
+    Below a hole at the top of the heap what is left of old events may hide that it is so, never feign it.
+    """
+    if count[RINGED] > 0:
+        return False
+    if hole:
+        due = bits(now)
+        return heap[EVENT] != due and heap[2 * EVENT] != due and heap[3 * EVENT] != due and heap[4 * EVENT] != due
+    return bool(count[HEAP] == 0 or heap[0] != bits(now))
+
+
 @inner
 def let_go(count: Ints, ints: Ints, p: int) -> None:
     """Free the slot of one who acts no more, once nothing refers to it."""
@@ -446,8 +467,8 @@ def advance(
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
     count, heap, rings = agenda.counts, agenda.heap, agenda.rings
     fresh, ints, rows_f, rows_i = st.fresh, st.ints, st.rows_f, st.rows_i
-    numbers, opens = st.numbers, st.opens
-    queues, rounds, stamps = st.queues, st.rounds, st.stamps
+    keys, numbers, places = st.keys, st.numbers, st.places
+    queues, rounds = st.queues, st.rounds
     stock, streams, crews = world.stock, st.streams, st.teams
     wakes, weights = st.wakes, st.weights
     acts, conditions = world.effects, world.conditions
@@ -467,12 +488,12 @@ def advance(
     step, p = count[STEP], count[WHO]
     safe = 0  # for so many steps there is room, whatever they do
     hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
-    due, urgency, what, order = 0.0, NOWHERE, 0, 0  # the event that a step schedules at its end
+    due, urgency, what, order = 0.0, NOWHERE, 0, 0  # the event that a step schedules before the next one is due
     while True:
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
             safe -= 1
-            if safe < 0 or count[NEED] > 0:
+            if safe < 0:
                 room = MARGIN + count[NEED]
                 most_ring = max(count[RING_TAIL], count[RING_TAIL + 1], count[RING_TAIL + 2])
                 rings_left = rings.shape[1] - most_ring
@@ -491,16 +512,30 @@ def advance(
                     if hole:
                         drop_first(count, heap)
                     if urgency != NOWHERE:
-                        put_at_once(count, rings, urgency, what)
+                        put(agenda, now, due, urgency, what)
                     return GROW if is_short else FLUSH
                 left = min(events_left - 1, rings_left, brings_left, most_rows - rows) // MARGIN
                 safe = min(left, slots_left // 2) - 1
 
         # --- the next event ---
         if step == WAIT:
-            if hole:
-                drop_first(count, heap)
-                hole = False
+            later = urgency != NOWHERE and due > now
+            if hole or later:  # what the last step scheduled takes the place of what happened, or else the last event
+                time, event, i = bits(due), what, count[HEAP]
+                if later:
+                    order = next_order(count, urgency)
+                    urgency = NOWHERE
+                if hole:
+                    hole = False
+                    if not later:
+                        i -= 1
+                        time, order, event = heap[EVENT * i], heap[EVENT * i + 1], heap[EVENT * i + 2]
+                        count[HEAP] = i
+                    i = sink(heap, i)
+                else:
+                    count[HEAP] = i + 1
+                if count[HEAP] > 0:
+                    rise(heap, i, time, order, event)
             is_alone = count[RINGED] == 0 and (count[HEAP] == 0 or heap[0] != bits(now))
             if urgency != NOWHERE and is_alone:  # what the last step scheduled for this instant comes next
                 event = what
@@ -591,7 +626,9 @@ def advance(
         elif step == NEXT_OF_STREAM:
             source = count[B_SOURCE]
             ceiling = sources[source].ceiling if sources[source].ceiling != 0.0 else 1.0
-            u = uniform(seed, replication, sources[source].key, common[ARRIVAL], numbers[source])
+            u, keys[source] = uniform_and_key(
+                seed, replication, sources[source].key, common[ARRIVAL], common[PROSPECT_OF], numbers[source]
+            )
             streams[source] += unit_exponential(u)
             at = backward(maps, sources[source].rate_map, streams[source] / ceiling)
             if at < days:
@@ -606,7 +643,9 @@ def advance(
                 step = WAIT
         elif step == COME:
             source = count[B_SOURCE]
-            key = child_key(sources[source].key, common[PROSPECT_OF], numbers[source])
+            key = keys[source]
+            if sources[source].kind != RATE:
+                key = child_key(sources[source].key, common[PROSPECT_OF], numbers[source])
             numbers[source] += 1
             step = count[B_THEN]
             kept = True
@@ -655,8 +694,12 @@ def advance(
             else:
                 q = count[SLOTS]
                 count[SLOTS] += 1
-            for k in range(ints.shape[1]):
-                ints[q, k] = NOWHERE if owners_at <= k < children_at else 0
+            for k in range(PER_SLOT):
+                ints[q, k] = 0
+            for k in range(PER_SLOT, ints.shape[1]):
+                ints[q, k] = 0
+            for k in range(owners_at, children_at):
+                ints[q, k] = NOWHERE
             ints[q, KEY] = count[B_KEY]
             ints[q, TIMER], ints[q, SERVING] = -1, NOWHERE
             floats[q, OWED] = clock[B_REWARD]
@@ -735,7 +778,7 @@ def advance(
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
                     let_go(count, ints, parent)
-            due, urgency, what = now, 0, q << STEP_BITS | (VISIT_START if visited else START)
+            put_at_once(count, rings, 0, q << STEP_BITS | (VISIT_START if visited else START))
             step = count[B_THEN]
 
         # --- the life of a prospect ---
@@ -828,7 +871,7 @@ def advance(
                 amount = rounded(changed, uniform(seed, replication, key, purposes[rule].rounding, index))
             many = int(amount)
             if many + 2 > count[NEED] and many > MARGIN // 2:
-                count[NEED] = many + 2
+                count[NEED], safe = many + 2, 0
                 continue
             count[NEED] = 0
             entered = clock[R_ENTERED]
@@ -884,7 +927,7 @@ def advance(
                     deadline = now - age + quantile_beyond(tables, stages[s].limit, age, u)
                 else:
                     deadline = now + quantile(tables, stages[s].limit, u)
-            floats[p, DEADLINE] = deadline
+            floats[p, DEADLINE], floats[p, CHOICE] = deadline, NOT_DRAWN
             ints[p, TOUCH] = 0
             step = TOUCHING if stages[s].touches > 0 and age == 0.0 else CHOOSE
         elif step == TOUCHING:
@@ -893,29 +936,31 @@ def advance(
                 pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
                 step = TOUCHED
             else:
-                until, late = floats[p, DEADLINE], OUT_OF_TIME
-                if stages[s].patience != NOWHERE:
-                    index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-                    patience = sample(
-                        tables, stages[s].patience, seed, replication, ints[p, KEY], purposes[s].patience, index
-                    )
-                    if acts[patience_slot + s + 1].slot_start > acts[patience_slot + s].slot_start:
-                        patience *= factor(world, patience_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
-                    end = now + patience
-                    if end <= until:
-                        until, late = end, GAVE_UP
-                floats[p, UNTIL], ints[p, LATE] = until, late
                 ints[p, PHASE] = READY
                 count[TEAM] = stages[s].team
                 step = ASK
         elif step == VISIT_START:
-            floats[p, UNTIL], ints[p, LATE] = math.inf, STILL_WAITING
             ints[p, PHASE] = VISIT_READY
             count[TEAM] = sources[int(floats[p, FACTS_AT + SOURCE])].team
             step = ASK
         elif step == ASK:
             t = count[TEAM]
             team, queue = crews[t], queues[t]
+            ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
+            floats[p, ASKED_AT] = now
+            is_free = team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].owned and not teams[t].choosy
+            if is_free and is_last(count, heap, hole, now):
+                base, idle, k = teams[t].member_start, team[IDLE], 0
+                while k < idle and able_from(maps, places, members, idle_members[base + k], now) != now:
+                    k += 1
+                if k < idle:  # serves at once: what the team would do in this instant, with nothing in between
+                    ints[p, SERVING], ints[p, OUTCOME] = idle_members[base + k], SERVED
+                    team[ASKED] += 1
+                    team[IDLE] = idle - 1
+                    for j in range(base + k, base + idle - 1):
+                        idle_members[j] = idle_members[j + 1]
+                    step = ints[p, PHASE]
+                    continue
             if (team[HEAD] == 0 or team[TAIL] == len(queue)) and 2 * (team[TAIL] - team[HEAD]) < len(queue):
                 centre(queue, team)
             if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == fresh.shape[1]:
@@ -931,14 +976,25 @@ def advance(
             while first + rank < last and not holds(conditions, teams[first + rank].first, facts):
                 rank += 1
             team[ASKED] += 1
-            floats[p, ASKED_AT] = now
             ints[p, RANK], ints[p, SERIAL] = rank, team[ASKED]
             floats[p, WITHIN] = 0.0
             if teams[t].order == NEWEST:
                 floats[p, WITHIN] = -float(team[ASKED])
             elif teams[t].order == DEAREST:
                 floats[p, WITHIN] = -facts[VALUE]
-            ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
+            until, late = math.inf, STILL_WAITING
+            if ints[p, PHASE] == READY:
+                s, until, late = ints[p, PLACE], floats[p, DEADLINE], OUT_OF_TIME
+                if stages[s].patience != NOWHERE:
+                    index = VISIT * ints[p, TURN] + ints[p, TOUCH]
+                    patience = sample(
+                        tables, stages[s].patience, seed, replication, ints[p, KEY], purposes[s].patience, index
+                    )
+                    if acts[patience_slot + s + 1].slot_start > acts[patience_slot + s].slot_start:
+                        patience *= factor(world, patience_slot + s, facts, floats[p, SINCE], now)
+                    if now + patience <= until:
+                        until, late = now + patience, GAVE_UP
+            floats[p, UNTIL], ints[p, LATE] = until, late
             head, tail = team[HEAD], team[TAIL]
             k = place_in(queue, head, tail, ints, floats, p)
             if tail - k <= k - head:
@@ -983,7 +1039,10 @@ def advance(
             if teams[t].owned and members[ints[p, owners_at + t]].leaves <= now:
                 ints[p, owners_at + t] = member
             index = VISIT * ints[p, TURN] + ints[p, TOUCH]
-            clock[HOURS] = sample(tables, stages[s].effort, seed, replication, ints[p, KEY], purposes[s].effort, index)
+            u, floats[p, CHOICE] = two_uniforms(
+                seed, replication, ints[p, KEY], purposes[s].effort, index, purposes[s].choice, ints[p, TURN]
+            )
+            clock[HOURS] = quantile(tables, stages[s].effort, u)
             if acts[effort_slot + s + 1].slot_start > acts[effort_slot + s].slot_start:
                 clock[HOURS] *= factor(world, effort_slot + s, facts, floats[p, SINCE], now)
             pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
@@ -995,7 +1054,7 @@ def advance(
             count[TEAM] = sources[source].team
             step = WORK
         elif step == WORK:
-            took = work_end(maps, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
+            took = work_end_near(maps, places, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
             note_task(count, rows_i, rows_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             due, urgency, what = now + took, 1, p << STEP_BITS | WORKED
             step = WAIT
@@ -1008,7 +1067,7 @@ def advance(
             team[IDLE] += 1
             if team[HEAD] < team[TAIL] and team[CALLED] == 0:
                 team[CALLED] = 1
-                due, urgency, what = now, 2, t << STEP_BITS | HAND_OUT
+                put_at_once(count, rings, 2, t << STEP_BITS | HAND_OUT)
             step = TOUCHED
             if is_visit:
                 found = sample(tables, sources[source].yields, seed, replication, ints[p, KEY], common[YIELDS_OF], 0)
@@ -1048,6 +1107,7 @@ def advance(
             if missed > 0:  # what fell due did not take place: all is drawn again, as of one so old
                 at, age, again, passed, index = clock[DUE_AT], clock[DUE_AGE], AGAIN, PASSED, visit << MISSES | missed
                 count[MISSED] = 0
+            total = 0.0
             for e in range(first, last):
                 weight = exits[e].chance
                 if acts[e + 1].slot_start > acts[e].slot_start:
@@ -1061,11 +1121,14 @@ def advance(
                     old = pace_since(maps, exits[e].pace, at, age)
                     weight *= still_there(tables, exits[e].after, old + passed, stretch)
                 weights[e - first] = weight
+                total += weight
             if last - first == 1:
                 k = 0 if weights[0] > 0.0 else -1
             else:
-                u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
-                k = choose(weights[: last - first], u)
+                u = floats[p, CHOICE]
+                if u == NOT_DRAWN or missed > 0:
+                    u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
+                k = pick(weights, last - first, total, u)
             wait = math.inf
             if k >= 0 and exits[first + k].to != NOWHERE:
                 e = first + k
@@ -1115,21 +1178,16 @@ def advance(
             base, idle = teams[t].member_start, team[IDLE]
             many = team[FRESH] + idle
             if many + 2 > count[NEED] and many > MARGIN // 2:
-                count[NEED] = many + 2
+                count[NEED], safe = many + 2, 0
                 continue
             count[NEED] = 0
             team[CALLED] = 0
-            change = math.inf
+            change, served = math.inf, NOWHERE
             if team[HEAD] < team[TAIL]:
-                count[STAMP] += 1
                 n_able = 0
                 for k in range(idle):
                     m = idle_members[base + k]
-                    work_map = members[m].work_map
-                    if stamps[work_map] != count[STAMP]:
-                        stamps[work_map] = count[STAMP]
-                        opens[work_map] = opening(maps, work_map, now)
-                    at = opens[work_map] if opens[work_map] < members[m].leaves else math.inf
+                    at = able_from(maps, places, members, m, now)
                     if at == now:
                         able[n_able] = m
                         n_able += 1
@@ -1170,7 +1228,9 @@ def advance(
                     for i in range(j, base + team[IDLE]):
                         idle_members[i] = idle_members[i + 1]
                     ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
-                    put_at_once(count, rings, 1, q << STEP_BITS | ints[q, PHASE])
+                    if served != NOWHERE:
+                        put_at_once(count, rings, 1, served << STEP_BITS | ints[served, PHASE])
+                    served = q
             for k in range(team[FRESH]):
                 q = fresh[t, k]
                 until = floats[q, UNTIL]
@@ -1185,20 +1245,7 @@ def advance(
                             change = min(change, members[m].leaves)
                 if change < math.inf and not now < wakes[t] <= change:
                     wakes[t] = change
-                    due, urgency, what = now + (change - now), 1, t << STEP_BITS | WAKE
+                    put(agenda, now, now + (change - now), 1, t << STEP_BITS | WAKE)
+            if served != NOWHERE:  # the last one, who for the most part is the only one, may be spared the ring
+                due, urgency, what = now, 1, served << STEP_BITS | ints[served, PHASE]
             step = WAIT
-
-        # --- what the step schedules ---
-        if urgency != NOWHERE:
-            if due > now or urgency == 3:
-                i = count[HEAP]
-                if hole:
-                    hole = False
-                    i = sink(heap, i)
-                else:
-                    count[HEAP] = i + 1
-                rise(heap, i, bits(due), next_order(count, urgency), what)
-                urgency = NOWHERE
-            elif step != WAIT:
-                put_at_once(count, rings, urgency, what)
-                urgency = NOWHERE
