@@ -65,14 +65,15 @@ class Ways:
     @cached_property
     def open_deals(self) -> Passages:
         """Into and out of the open deals."""
-        return self._passages(self.is_open)
+        return self.passages(self.is_open)
 
     @cached_property
     def customers(self) -> Passages:
         """Into and out of the customers."""
-        return self._passages(self.is_customer)
+        return self.passages(self.is_customer)
 
-    def _passages(self, places: Flags) -> Passages:
+    def passages(self, places: Flags) -> Passages:
+        """Into and out of these places, told by place."""
         goal, origin = places[self.goal], places[self.origin] & (self.origin >= 0)
         return Passages(goal & ~origin, origin & ~goal)
 

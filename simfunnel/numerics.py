@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils
@@ -86,7 +85,7 @@ _FAMILY = np.uint64(0x66616D69)  # keys the derivation of prospects' keys, which
 _STEP = 1.0 / 9007199254740992.0  # 2**-53
 
 
-def _write_rounds(_: Any, counters: Any, keys: Any) -> Any:  # noqa: ARG001
+def _write_rounds(_: Any, counters: Any, keys: Any) -> Any:
     """The rounds of `philox` for one counter and key or several, each two pairs of words, the first in the low bits.
 
     Numba has no words side by side in one register, with which a round takes half the instructions, and several calls

@@ -55,11 +55,12 @@ def test_prospects_are_conserved_at_every_time(scenario: Scenario) -> None:
     records, plan = run(scenario)
     view = views.view_of(records, plan, "week")
     everywhere = np.ones(len(plan.place_names), dtype=bool)
-    by_stage = sum(view.stock(np.arange(len(everywhere)) == place) for place in range(len(everywhere)))
+    places = view.ways.passages
+    by_stage = sum(view.stock(places(np.arange(len(everywhere)) == place)) for place in range(len(everywhere)))
     born = records.prospects.born
     ends = view.periods.edges[1:]
     expected = [(born < end).sum() if end < plan.days else len(born) for end in ends]
-    assert view.stock(everywhere)[0].tolist() == expected
+    assert view.stock(places(everywhere))[0].tolist() == expected
     assert by_stage[0].tolist() == expected
     assert sum(helpers.ends(records, plan).values()) == len(born)
 

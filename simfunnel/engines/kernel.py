@@ -434,7 +434,7 @@ def is_last(count: Ints, heap: Ints, hole: bool, now: float) -> bool:
         return False
     if hole:
         due = bits(now)
-        return heap[EVENT] != due and heap[2 * EVENT] != due and heap[3 * EVENT] != due and heap[4 * EVENT] != due
+        return bool(heap[EVENT] != due and heap[2 * EVENT] != due and heap[3 * EVENT] != due and heap[4 * EVENT] != due)
     return bool(count[HEAP] == 0 or heap[0] != bits(now))
 
 
