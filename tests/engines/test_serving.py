@@ -65,6 +65,19 @@ def test_all_who_come_at_one_instant_are_there_before_anyone_is_served(serves: A
     assert served(scenario) == ["late", "early"]
 
 
+def test_all_who_have_thought_until_one_instant_are_there_before_anyone_is_served() -> None:
+    """Nobody is served at once, though a seller is free, before the other one has asked as well."""
+    scenario = toy(
+        sources={"early": {"at": "2026-01-07", "size": 1}, "late": {"at": "2026-01-07", "size": 1}},
+        teams={"sellers": {"size": 1, "serves": "newest first"}},
+        stages={
+            "think": {"exits": {"lead": {"after": "1 day"}}},
+            "lead": {"work": {"team": "sellers", "effort": "24 h"}, "exits": {"lost": {}}},
+        },
+    )
+    assert served(scenario) == ["late", "early"]
+
+
 def test_ten_thousand_at_one_instant_are_served_by_value() -> None:
     scenario = one_stage(
         {"effort": "1 min"},
