@@ -3,8 +3,8 @@
 Every prospect is a row of `ints` and one of `floats` (a slot, used again when it has left for good). An event is a
 time, an order within its instant, and a payload. One step at a time is done, each with room for what it may add; where
 room is short the loop returns and the caller makes more. What SimPy would schedule is scheduled here in the same order,
-so that ties are broken alike; but for one short way: who asks for work while somebody is free and nothing else is due at
-that instant is served at once, by the same rule, without the team's event, the queue and the grant.
+so that ties are broken alike; but for one short way: who asks for work while somebody is free, and nothing else is due
+at that instant, is served at once, by the same rule, without the team's event, the queue and the grant.
 
 It is one long function on purpose: numba compiles a step that stands once, in one loop, in a fraction of the time that
 it takes for many functions which hand these arrays to each other, and it runs faster.
