@@ -423,13 +423,13 @@ def work_end(maps: Maps, m: int, begin: float, hours: float) -> float:
 
 
 @inlined
-def work_end_near(maps: Maps, places: Ints, m: int, begin: float, hours: float) -> float:
+def work_end_near(maps: Maps, marks: Ints, m: int, begin: float, hours: float) -> float:
     """`work_end` for times that only go up: the last place in each map is kept, and the next one sought from there."""
     if hours <= 0.0:
         return begin
     a = maps.start[m]
-    places[m] = walk(maps.x, a, a + maps.size[m], begin, places[m])
-    return end_from(maps, m, begin, hours, places[m])
+    marks[m] = walk(maps.x, a, a + maps.size[m], begin, marks[m])
+    return end_from(maps, m, begin, hours, marks[m])
 
 
 @compiled
@@ -465,11 +465,11 @@ def opening(maps: Maps, m: int, x: float) -> float:
 
 
 @inlined
-def opening_near(maps: Maps, places: Ints, m: int, x: float) -> float:
+def opening_near(maps: Maps, marks: Ints, m: int, x: float) -> float:
     """`opening` for times that only go up: the last place in each map is kept, and the next one sought from there."""
     a = maps.start[m]
-    places[m] = walk(maps.x, a, a + maps.size[m], x + EPSILON, places[m])
-    return opening_from(maps, m, x, places[m])
+    marks[m] = walk(maps.x, a, a + maps.size[m], x + EPSILON, marks[m])
+    return opening_from(maps, m, x, marks[m])
 
 
 # --- conditions, effects and the choice of an exit --------------------------------------------------------------------

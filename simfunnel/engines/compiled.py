@@ -131,7 +131,7 @@ def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
         fresh=np.zeros((n_teams, WAITING), dtype=np.int64),
         free=np.arange(n_members),
         able=np.zeros(n_members, dtype=np.int64),
-        places=plan.maps.start.copy(),
+        marks=plan.maps.start.copy(),
         candidate=candidate,
         weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
         rows_i=rows_i,

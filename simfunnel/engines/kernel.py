@@ -190,7 +190,7 @@ class State(NamedTuple):
     fresh: Ints  # (teams, room): slots that have asked in this instant
     free: Ints  # members, team by team: those who are idle, longest first
     able: Ints
-    places: Ints  # by map: where in it the clock was when it was last looked at
+    marks: Ints  # by map: where in it the clock was when it was last looked at
     candidate: Floats  # facts of one of whom nothing is known
     weights: Floats
     rows_i: Ints  # (columns, room): the numbers of the records, column by column
@@ -229,7 +229,7 @@ def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
     """Let an event rise from place i of the heap to where it belongs."""
     at = EVENT * i
     while at > 0:
-        above = EVENT * ((at - EVENT) >> 4)
+        above = EVENT * ((at - EVENT) >> 4)  # each has four below it, of four numbers
         if heap[above] < time or (heap[above] == time and heap[above + 1] < order):
             break
         move(heap, at, above)
@@ -419,9 +419,9 @@ def centre(queue: Ints, team: Ints) -> None:
 
 
 @inlined
-def able_from(maps: Maps, places: Ints, members: Rows, m: int, now: float) -> float:
+def able_from(maps: Maps, marks: Ints, members: Rows, m: int, now: float) -> float:
     """From when on a member can take work; infinity if never again."""
-    at = opening_near(maps, places, members[m].work_map, now)
+    at = opening_near(maps, marks, members[m].work_map, now)
     return at if at < members[m].leaves else math.inf
 
 
@@ -468,7 +468,7 @@ def advance(
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
     count, heap, rings = agenda.counts, agenda.heap, agenda.rings
     fresh, ints, rows_f, rows_i = st.fresh, st.ints, st.rows_f, st.rows_i
-    keys, numbers, places = st.keys, st.numbers, st.places
+    keys, marks, numbers = st.keys, st.marks, st.numbers
     queues, rounds = st.queues, st.rounds
     stock, streams, crews = world.stock, st.streams, st.teams
     wakes, weights = st.wakes, st.weights
@@ -952,7 +952,7 @@ def advance(
             is_free = team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].owned and not teams[t].choosy
             if is_free and is_last(count, heap, hole, now):
                 base, idle, k = teams[t].member_start, team[IDLE], 0
-                while k < idle and able_from(maps, places, members, idle_members[base + k], now) != now:
+                while k < idle and able_from(maps, marks, members, idle_members[base + k], now) != now:
                     k += 1
                 if k < idle:  # serves at once: what the team would do in this instant, with nothing in between
                     ints[p, SERVING], ints[p, OUTCOME] = idle_members[base + k], SERVED
@@ -1055,7 +1055,7 @@ def advance(
             count[TEAM] = sources[source].team
             step = WORK
         elif step == WORK:
-            took = work_end_near(maps, places, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
+            took = work_end_near(maps, marks, members[ints[p, SERVING]].work_map, now, clock[HOURS]) - now
             note_task(count, rows_i, rows_f, ints, floats, p, count[TEAM], now, now + took, math.nan)
             due, urgency, what = now + took, 1, p << STEP_BITS | WORKED
             step = WAIT
@@ -1188,7 +1188,7 @@ def advance(
                 n_able = 0
                 for k in range(idle):
                     m = idle_members[base + k]
-                    at = able_from(maps, places, members, m, now)
+                    at = able_from(maps, marks, members, m, now)
                     if at == now:
                         able[n_able] = m
                         n_able += 1
