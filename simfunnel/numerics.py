@@ -397,6 +397,10 @@ def end_from(maps: Maps, m: int, begin: float, hours: float, k: int) -> float:
     """`work_end`, where k is the map's first point beyond `begin`."""
     a = maps.start[m]
     b = a + maps.size[m]
+    if a < k < b and maps.y[k] > maps.y[k - 1]:  # for the most part it ends well before the next closing
+        end = begin + hours * ((maps.x[k] - maps.x[k - 1]) / (maps.y[k] - maps.y[k - 1]))
+        if end < maps.x[k] - EPSILON:
+            return float(end)
     y = height(maps, m, begin, k) + hours
     while k > a and maps.y[k - 1] >= y - ROUNDING:
         k -= 1
