@@ -33,8 +33,8 @@ def cache_folder() -> Path:
     """
     package = Path(__file__).parent
     sources = (
-        Path(__file__), package / "grid.py", package / "numerics.py", package / "engines" / "kernel.py",
-        package / "tally.py",
+        Path(__file__), package / "grid.py", package / "numerics.py", package / "engines" / "agenda.py",
+        package / "engines" / "kernel.py", package / "tally.py",
     )  # fmt: skip
     digest = blake2b(b"".join(source.read_bytes() for source in sources), digest_size=6).hexdigest()
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")

@@ -16,9 +16,9 @@ from numba.core.types.functions import BaseFunction
 from numba.np import arrayobj
 
 from simfunnel import jit, numerics
-from simfunnel.engines import kernel
+from simfunnel.engines import agenda, kernel
 
-FUNCTIONS: tuple[Any, ...] = (kernel.advance, kernel.sink, kernel.place_in, numerics.effect, numerics.choose)
+FUNCTIONS: tuple[Any, ...] = (kernel.advance, agenda.replay, kernel.place_in, numerics.effect, numerics.choose)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.py_func.__name__)

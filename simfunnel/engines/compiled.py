@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
 
 from simfunnel.engines import bounds, kernel
+from simfunnel.engines.agenda import EVENT, FREE_PLACE, NEVER, RING_TAIL, SCHEDULED, Agenda, put
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks, joined
 from simfunnel.errors import RunError
@@ -23,12 +25,12 @@ from simfunnel.randomness import purpose
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
 CHUNK = 1 << 14  # rows of records that are taken away at once
-SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning
+SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning; a power of 2 for events
 
-_SPARE: dict[int, list[tuple[Ints, Floats]]] = {}
-"""By `CHUNK`: room for records that no run is using; to get new room from the system takes longer than to fill it."""
-_LATEST: list[tuple[Plan, kernel.Parts]] = []
-"""The plan that was run last, and its tables as records: most replications have the plan of the one before."""
+_LATEST: list[Prepared] = []
+"""The plan that was run last: most replications have the plan of the one before."""
+_SPARE: list[tuple[Ints, Floats]] = []
+"""Rows for records that no run is using; to get new ones from the system takes longer than to fill them."""
 _COMMON = np.array([purpose(name) for name in ("arrival", "prospect", "thinned", "effort", "yields", "found")])
 
 
@@ -45,30 +47,29 @@ def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
     """
     if any(plan.plugins):
         raise ValueError("a rule in Python needs the other engine")
-    spare = _SPARE.setdefault(CHUNK, [])
-    rows = spare.pop() if spare else (np.empty((kernel.ROWS_I, CHUNK), np.int64), np.empty((kernel.ROWS_F, CHUNK)))
-    yield from _loads(plan, seed, replication, _begin(plan, *rows))
-    spare.append(rows)
+    prepared = _prepared(plan)
+    room = prepared.idle.pop() if prepared.idle else _room(plan)
+    room.clean()
+    yield from _loads(prepared, room, seed, replication)
+    prepared.idle.append(room)
 
 
-def _loads(plan: Plan, seed: int, replication: int, state: kernel.State) -> Iterator[Records]:
-    """The records of a replication from its clean state on, as views of the state's own arrays."""
+def _loads(prepared: Prepared, room: Room, seed: int, replication: int) -> Iterator[Records]:
+    """The records of a replication from its clean state on, as views of the room's own arrays."""
+    plan = prepared.plan
     most = np.array([bounds.MAX_MOVES, bounds.MAX_AT_ONCE, bounds.MAX_REFERRED, bounds.CHAINED], dtype=np.float64)
-    stock = np.zeros(len(plan.place_names))
-    world = kernel.World(plan.effects, plan.conditions, plan.day_facts, plan.stocks, stock)
-    counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
-    sizes = np.array([len(column) for column in counted])
-    parts = (plan.tables, plan.maps, world, sizes, _parts(plan))
+    parts = (plan.tables, plan.maps, room.world, prepared.sizes, prepared.parts)
     while True:
-        why = kernel.advance(seed, replication, plan.days, most, _COMMON, *parts, state)
+        why = kernel.advance(seed, replication, plan.days, most, _COMMON, *parts, room.state)
         if why == kernel.GROW:
-            state = _with_more_room(state)
+            room.state = _with_more_room(room.state)
         elif why == kernel.FLUSH:
-            yield _taken(state)
+            yield _taken(room.state)
         elif why == kernel.DONE:
             break
         else:
-            raise _fault(plan, why, int(state.agenda.counts[kernel.ERROR_AT]))
+            raise _fault(plan, why, int(room.state.agenda.counts[kernel.ERROR_AT]))
+    state = room.state
     for team in range(len(plan.team_names)):
         head, tail = state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL]
         for k in range(head, tail):
@@ -101,8 +102,59 @@ def is_cold() -> bool:
 # --- room -------------------------------------------------------------------------------------------------------------
 
 
-def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
-    """A clean state with this room for records, and with each source about to begin."""
+@dataclass
+class Room:
+    """What the loop works on: made for a plan, and at the beginning of each replication as clean as it was then."""
+
+    state: kernel.State
+    world: kernel.World
+
+    def __post_init__(self) -> None:
+        """Remember how it was."""
+        self._first = [array.copy() for array in self._changing()]
+
+    def _changing(self) -> Iterator[Ints | Floats]:
+        """What a replication must find clean; it may grow, but none of this moves in it."""
+        state, sources = self.state, len(self.state.streams)
+        yield from (state.agenda.counts, state.agenda.events[:1], state.agenda.winners[:2])
+        yield from (state.agenda.rings[0, :sources], state.clock, state.streams, state.numbers, state.keys)
+        yield from (state.teams, state.wakes, state.free, state.marks, state.candidate, self.world.stock)
+
+    def clean(self) -> None:
+        """Put all back to how it was."""
+        for array, first in zip(self._changing(), self._first, strict=True):
+            array[...] = first
+
+
+@dataclass
+class Prepared:
+    """A plan in the form that the loop reads, and rooms that no run is using."""
+
+    plan: Plan
+    constants: tuple[int, ...]
+    sizes: Ints
+    parts: kernel.Parts
+    idle: list[Room] = field(default_factory=list)
+
+
+def _prepared(plan: Plan) -> Prepared:
+    """The plan for the loop."""
+    constants = (CHUNK, SLOTS, EVENTS, WAITING)
+    for latest in _LATEST:
+        if latest.plan is plan and latest.constants == constants:
+            return latest
+        idle = [(room.state.rows_i, room.state.rows_f) for room in latest.idle]
+        _SPARE[:] = idle[:1] if latest.constants == constants else []
+    counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
+    tables = {name: rows_of(getattr(plan, name)) for name in kernel.Parts._fields if name != "known_of"}
+    sizes, parts = np.array([len(column) for column in counted]), kernel.Parts(known_of=plan.known_of, **tables)
+    prepared = Prepared(plan, constants, sizes, parts)
+    _LATEST[:] = [prepared]
+    return prepared
+
+
+def _room(plan: Plan) -> Room:
+    """A clean room, with each source about to begin."""
     n_stages, n_teams, n_rules = plan.n_stages, len(plan.team_names), len(plan.referrals.number)
     teams = np.zeros((n_teams, kernel.PER_TEAM), dtype=np.int64)
     teams[:, kernel.HEAD] = teams[:, kernel.TAIL] = WAITING // 2
@@ -111,58 +163,51 @@ def _begin(plan: Plan, rows_i: Ints, rows_f: Floats) -> kernel.State:
     candidate[[STAGE, MEMBER]] = NOWHERE
     candidate[[VALUE, GENERATION, TOUCHES]] = 0.0
     n_members = len(plan.member_names)
+    rows = _SPARE.pop() if _SPARE else (np.empty((kernel.ROWS_I, CHUNK), np.int64), np.empty((kernel.ROWS_F, CHUNK)))
     state = kernel.State(
-        agenda=kernel.Agenda(
+        agenda=Agenda(
             counts=np.zeros(kernel.COUNTS, dtype=np.int64),
-            heap=np.zeros(kernel.EVENT * EVENTS, dtype=np.int64),
-            rings=np.zeros((3, EVENTS, 2), dtype=np.int64),
+            events=np.empty(EVENT * EVENTS, dtype=np.int64),
+            winners=np.empty(EVENTS, dtype=np.int64),
+            rings=np.empty((3, EVENTS + len(plan.source_names), 2), dtype=np.int64),
         ),
         clock=np.zeros(kernel.CLOCKS),
-        ints=np.zeros((SLOTS, kernel.PER_SLOT + n_stages + n_teams + n_rules), dtype=np.int64),
-        floats=np.zeros((SLOTS, kernel.FACTS_AT + plan.n_facts)),
-        brings=np.zeros((WAITING, 5), dtype=np.int64),
-        rounds=np.zeros((WAITING, 2)),
+        ints=np.empty((SLOTS, kernel.PER_SLOT + n_stages + n_teams + n_rules), dtype=np.int64),
+        floats=np.empty((SLOTS, kernel.FACTS_AT + plan.n_facts)),
+        brings=np.empty((WAITING, 5), dtype=np.int64),
+        rounds=np.empty((WAITING, 2)),
         streams=np.zeros(len(plan.source_names)),
         numbers=np.zeros(len(plan.source_names), dtype=np.int64),
         keys=np.zeros(len(plan.source_names), dtype=np.int64),
         teams=teams,
         wakes=np.full(n_teams, math.inf),
-        queues=np.zeros((n_teams, WAITING), dtype=np.int64),
-        fresh=np.zeros((n_teams, WAITING), dtype=np.int64),
+        queues=np.empty((n_teams, WAITING), dtype=np.int64),
+        fresh=np.empty((n_teams, WAITING), dtype=np.int64),
         free=np.arange(n_members),
-        able=np.zeros(n_members, dtype=np.int64),
+        able=np.empty(n_members, dtype=np.int64),
         marks=plan.maps.start.copy(),
         candidate=candidate,
         weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
-        rows_i=rows_i,
-        rows_f=rows_f,
+        rows_i=rows[0],
+        rows_f=rows[1],
         attributes=np.empty((CHUNK, len(plan.attribute_names))),
     )
-    state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING]] = NOWHERE
+    state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING, FREE_PLACE, kernel.HOLE, kernel.URGENCY]] = NOWHERE
+    state.agenda.events[0], state.agenda.winners[1] = NEVER, 0
     for source, kind in enumerate(plan.sources.kind.tolist()):
         if kind in (RATE, LIST, DEALS):
-            kernel.put(state.agenda, 0.0, 0.0, 0, source << kernel.STEP_BITS | kernel.OPEN_SOURCE)
-    return state
-
-
-def _parts(plan: Plan) -> kernel.Parts:
-    """The plan's tables as records."""
-    for latest, parts in _LATEST:
-        if latest is plan:
-            return parts
-    tables = {name: rows_of(getattr(plan, name)) for name in kernel.Parts._fields if name != "known_of"}
-    parts = kernel.Parts(known_of=plan.known_of, **tables)
-    _LATEST[:] = [(plan, parts)]
-    return parts
+            put(state.agenda, 0.0, 0.0, 0, source << kernel.STEP_BITS | kernel.OPEN_SOURCE)
+    stock = np.zeros(len(plan.place_names))
+    return Room(state, kernel.World(plan.effects, plan.conditions, plan.day_facts, plan.stocks, stock))
 
 
 def _with_more_room(state: kernel.State) -> kernel.State:
     """The same state with room for the next step in whatever was short of it."""
     agenda, count = state.agenda, state.agenda.counts
     room = 2 * (kernel.MARGIN + int(count[kernel.NEED]))
-    if kernel.EVENT * (count[kernel.HEAP] + room) >= len(agenda.heap):
-        agenda = agenda._replace(heap=_longer(agenda.heap, kernel.EVENT * room))
-    if count[kernel.RING_TAIL : kernel.RING_TAIL + 3].max() + room > agenda.rings.shape[1]:
+    while count[SCHEDULED] + room >= len(agenda.winners):
+        agenda = agenda._replace(events=_longer(agenda.events, 0), winners=_longer(agenda.winners, 0))
+    if count[RING_TAIL : RING_TAIL + 3].max() + room > agenda.rings.shape[1]:
         agenda = agenda._replace(rings=_longer(agenda.rings, room, axis=1))
     state = state._replace(agenda=agenda)
     if count[kernel.SLOTS] + 2 > len(state.ints):

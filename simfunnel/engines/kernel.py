@@ -3,8 +3,10 @@
 Every prospect is a row of `ints` and one of `floats` (a slot, used again when it has left for good). An event is a
 time, an order within its instant, and a payload. One step at a time is done, each with room for what it may add; where
 room is short the loop returns and the caller makes more. What SimPy would schedule is scheduled here in the same order,
-so that ties are broken alike; but for one short way: who asks for work while somebody is free, and nothing else is due
-at that instant, is served at once, by the same rule, without the team's event, the queue and the grant.
+so that ties are broken alike; but for two short ways. Where nothing else is due at an instant, who asks for work while
+somebody is free is served at once, and who asks while nobody is begins to wait at once: by the same rule, but without
+the team's event, and the one who is served without the queue and the grant. And the timer of a wait that is over is
+taken off, where SimPy lets it ring in vain.
 
 It is one long function on purpose: numba compiles a step that stands once, in one loop, in a fraction of the time that
 it takes for many functions which hand these arrays to each other, and it runs faster.
@@ -17,6 +19,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simfunnel.engines.agenda import (
+    AGENDA_COUNTS,
+    RING_HEAD,
+    RING_TAIL,
+    RINGED,
+    SCHEDULED,
+    Agenda,
+    bits,
+    is_last,
+    leave_place,
+    next_order,
+    put,
+    put_at_once,
+    replay,
+    schedule,
+    set_event,
+    take_off,
+    take_place,
+)
 from simfunnel.engines.prospects import (
     AGE,
     DATE,
@@ -98,31 +119,29 @@ SINCE, OWED, ASKED_AT, DEADLINE, WITHIN, HOP_SINCE, AGED, UNTIL, CHOICE = range(
 FACTS_AT = 9
 NOT_DRAWN = -1.0  # the random number of a choice that is yet to be drawn
 
-# What a run counts, and the registers that must outlive a return for more room.
+# What a run counts behind its agenda, and the registers that must outlive a return for more room.
 (
-    STEP, WHO, EVENTS, SEQUENCE, HEAP, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY, ROWS_PEOPLE,
-    NEED, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST, R_ROUND,
-    R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, RING_HEAD, RING_HEAD_1, RING_HEAD_2, RING_TAIL, RING_TAIL_1,
-    RING_TAIL_2, RINGED, ERROR_AT, MISSED,
-) = range(42)  # fmt: skip
-COUNTS = 42
-NOW, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, DUE_AT, DUE_AGE = range(7)
-CLOCKS = 7
+    STEP, WHO, HOLE, URGENCY, WHAT, EVENTS, SLOTS, FREE_SLOT, BRINGS, FREE_BRING, PEOPLE, MOVES, TASKS, MONEY,
+    ROWS_PEOPLE, NEED, CURSOR, B_SOURCE, B_KEY, B_PARENT, B_SAME, B_DEAL, B_THEN, B_FINDER, B_CHAIN, R_RULE, R_LAST,
+    R_ROUND, R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, ERROR_AT, MISSED,
+) = range(AGENDA_COUNTS, AGENDA_COUNTS + 36)  # fmt: skip
+COUNTS = AGENDA_COUNTS + 36
+NOW, DUE, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, DUE_AT, DUE_AGE = range(8)
+CLOCKS = 8
 
 # Where each table of the records begins among the columns of rows_i and rows_f, and how many columns there are.
 PEOPLE_I, MOVES_I, TASKS_I, MONEY_I, ROWS_I = 0, 5, 10, 17, 20
 PEOPLE_F, MOVES_F, TASKS_F, MONEY_F, ROWS_F = 0, 2, 3, 7, 9
 
-EVENT = 4  # numbers of an event in the heap, one of them for a rounder step
 STEP_BITS = 6  # of an event's payload: the step that follows; above them a slot, a team, a source or a row of brings
 STEPS = 1 << STEP_BITS
 
 # Steps: first those before which there must be room, then those that follow one of them within the room that it had.
 (
-    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, LEAVE, REFER, HAND_OUT, ENTER, START, BEGIN,
+    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, LEAVE, REFER, HAND_OUT, ENTER, BEGIN,
     TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED,
-    QUIT, WAKE, RUN_OUT, BRING, STREAM, LISTED, OPEN_SOURCE,
-) = range(32)  # fmt: skip
+    QUIT, WAKE, BRING, STREAM, LISTED, OPEN_SOURCE,
+) = range(30)  # fmt: skip
 
 # Why the loop returns.
 DONE, FLUSH, GROW, CIRCLE, ENDLESS_ROUNDS, CHAIN_AT_ONCE, CHAIN_WITHOUT_END = range(7)
@@ -135,15 +154,6 @@ ARRIVAL, PROSPECT_OF, THINNED, EFFORT_OF, YIELDS_OF, FOUND_BY = range(6)
 """Places in the array of purposes that have no table of their own."""
 
 MARGIN = 16  # rows that one step may add to the records; events that it may schedule
-FIRST_ORDER = 1 << 58
-
-
-class Agenda(NamedTuple):
-    """What is to happen: a heap of events, and rings for this very instant."""
-
-    counts: Ints
-    heap: Ints  # EVENT numbers each: time (its bits, which rise with it, for none is negative), order there, payload
-    rings: Ints  # (3, room, 2): by urgency: order and payload
 
 
 class World(NamedTuple):
@@ -196,108 +206,6 @@ class State(NamedTuple):
     rows_i: Ints  # (columns, room): the numbers of the records, column by column
     rows_f: Floats
     attributes: Floats
-
-
-@inner
-def bits(time: float) -> int:
-    """A time's bits as a whole number: for times from 0 on, the order of the one is that of the other."""
-    return int(np.float64(time).view(np.int64))
-
-
-@inner
-def comes_first(heap: Ints, one: int, other: int) -> bool:
-    """Whether the event at one place of the heap is due before that at another."""
-    if heap[one] == heap[other]:  # rare: a branch of its own, which costs nothing
-        return bool(heap[one + 1] < heap[other + 1])
-    return bool(heap[one] < heap[other])
-
-
-@inner
-def set_event(heap: Ints, at: int, time: int, order: int, what: int) -> None:
-    """Write an event at a place of the heap."""
-    heap[at], heap[at + 1], heap[at + 2] = time, order, what
-
-
-@inner
-def move(heap: Ints, to: int, at: int) -> None:
-    """Move an event to a place of the heap from another."""
-    set_event(heap, to, heap[at], heap[at + 1], heap[at + 2])
-
-
-@inner
-def rise(heap: Ints, i: int, time: int, order: int, what: int) -> None:
-    """Let an event rise from place i of the heap to where it belongs."""
-    at = EVENT * i
-    while at > 0:
-        above = EVENT * ((at - EVENT) >> 4)  # each has four below it, of four numbers
-        if heap[above] < time or (heap[above] == time and heap[above + 1] < order):
-            break
-        move(heap, at, above)
-        at = above
-    set_event(heap, at, time, order, what)
-
-
-@inlined
-def sink(heap: Ints, n: int) -> int:
-    """Let the hole at the top of a heap of n events sink to the bottom; returns its place."""
-    at, child, end = 0, EVENT, EVENT * n
-    while child + 3 * EVENT < end:
-        one = child + EVENT * int(comes_first(heap, child + EVENT, child))
-        other = child + 2 * EVENT + EVENT * int(comes_first(heap, child + 3 * EVENT, child + 2 * EVENT))
-        child = other if comes_first(heap, other, one) else one
-        move(heap, at, child)
-        at = child
-        child = 4 * at + EVENT
-    if child < end:
-        first = child
-        for k in range(child + EVENT, end, EVENT):
-            if comes_first(heap, k, first):
-                first = k
-        move(heap, at, first)
-        at = first
-    return at // EVENT
-
-
-@inner
-def drop_first(count: Ints, heap: Ints) -> None:
-    """Close the hole at the top of the heap: it sinks to the bottom, where the last event rises from it."""
-    n = count[HEAP] - 1
-    count[HEAP] = n
-    i = sink(heap, n)
-    if n > 0:
-        last = EVENT * n
-        rise(heap, i, heap[last], heap[last + 1], heap[last + 2])
-
-
-@inner
-def next_order(count: Ints, urgency: int) -> int:
-    """The order within its instant of the event that is scheduled now."""
-    count[SEQUENCE] += 1
-    return int(urgency * FIRST_ORDER + count[SEQUENCE])
-
-
-@inner
-def put_at_once(count: Ints, rings: Ints, urgency: int, what: int) -> int:
-    """Schedule an event for this very instant; returns its order."""
-    order = next_order(count, urgency)
-    tail = count[RING_TAIL + urgency]
-    rings[urgency, tail, 0] = order
-    rings[urgency, tail, 1] = what
-    count[RING_TAIL + urgency] = tail + 1
-    count[RINGED] += 1
-    return order
-
-
-@compiled
-def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> int:
-    """Schedule an event; returns its order. There must be no hole at the top of the heap."""
-    count = agenda.counts
-    if time == now and urgency < 3:
-        return put_at_once(count, agenda.rings, urgency, what)
-    i, order = count[HEAP], next_order(count, urgency)
-    count[HEAP] = i + 1
-    rise(agenda.heap, i, bits(time), order, what)
-    return order
 
 
 @inner
@@ -426,25 +334,10 @@ def able_from(maps: Maps, marks: Ints, members: Rows, m: int, now: float) -> flo
 
 
 @inner
-def is_last(count: Ints, heap: Ints, hole: bool, now: float) -> bool:
-    """Whether nothing else is due at this instant.
-
-    Below a hole at the top of the heap what is left of old events may hide that it is so, never feign it.
-    """
-    if count[RINGED] > 0:
-        return False
-    if hole:
-        due = bits(now)
-        return bool(heap[EVENT] != due and heap[2 * EVENT] != due and heap[3 * EVENT] != due and heap[4 * EVENT] != due)
-    return bool(count[HEAP] == 0 or heap[0] != bits(now))
-
-
-@inner
 def let_go(count: Ints, ints: Ints, p: int) -> None:
     """Free the slot of one who acts no more, once nothing refers to it."""
     if ints[p, ENDED] == 1 and ints[p, REFS] == 0:
         ints[p, ENDED] = 2
-        ints[p, TIMER] = -1
         ints[p, NEXT] = count[FREE_SLOT]
         count[FREE_SLOT] = p
 
@@ -466,7 +359,7 @@ def advance(
     """Go on until the horizon, or until the caller must make room or has a full load of records to take away."""
     able, attributes, brings, candidate = st.able, st.attributes, st.brings, st.candidate
     agenda, clock, floats, idle_members = st.agenda, st.clock, st.floats, st.free
-    count, heap, rings = agenda.counts, agenda.heap, agenda.rings
+    count, events, winners, rings = agenda.counts, agenda.events, agenda.winners, agenda.rings
     fresh, ints, rows_f, rows_i = st.fresh, st.ints, st.rows_f, st.rows_i
     keys, marks, numbers = st.keys, st.marks, st.numbers
     queues, rounds = st.queues, st.rounds
@@ -488,8 +381,8 @@ def advance(
     now = clock[NOW]
     step, p = count[STEP], count[WHO]
     safe = 0  # for so many steps there is room, whatever they do
-    hole = False  # whether the event at the top of the heap has happened and is yet to be taken off
-    due, urgency, what, order = 0.0, NOWHERE, 0, 0  # the event that a step schedules before the next one is due
+    hole = count[HOLE]  # the place of an event that has happened and is yet to be taken off
+    due, urgency, what = clock[DUE], count[URGENCY], count[WHAT]  # the event that a step schedules before the next one
     while True:
         # --- room for the steps until the next check ---
         if step <= HAND_OUT:
@@ -498,7 +391,7 @@ def advance(
                 room = MARGIN + count[NEED]
                 most_ring = max(count[RING_TAIL], count[RING_TAIL + 1], count[RING_TAIL + 2])
                 rings_left = rings.shape[1] - most_ring
-                events_left = len(heap) // EVENT - count[HEAP]
+                events_left = len(winners) - count[SCHEDULED]
                 slots_left = ints.shape[0] - count[SLOTS]
                 brings_left = len(brings) - count[BRINGS]
                 rows = max(count[MOVES], count[TASKS], count[MONEY], count[ROWS_PEOPLE])
@@ -509,35 +402,28 @@ def advance(
                     or brings_left < room
                 )
                 if is_short or rows > most_rows:
-                    count[STEP], count[WHO] = step, p
-                    if hole:
-                        drop_first(count, heap)
-                    if urgency != NOWHERE:
-                        put(agenda, now, due, urgency, what)
+                    count[STEP], count[WHO], count[HOLE] = step, p, hole
+                    clock[DUE], count[URGENCY], count[WHAT] = due, urgency, what
                     return GROW if is_short else FLUSH
                 left = min(events_left - 1, rings_left, brings_left, most_rows - rows) // MARGIN
                 safe = min(left, slots_left // 2) - 1
 
         # --- the next event ---
         if step == WAIT:
-            later = urgency != NOWHERE and due > now
-            if hole or later:  # what the last step scheduled takes the place of what happened, or else the last event
-                time, event, i = bits(due), what, count[HEAP]
-                if later:
-                    order = next_order(count, urgency)
-                    urgency = NOWHERE
-                if hole:
-                    hole = False
-                    if not later:
-                        i -= 1
-                        time, order, event = heap[EVENT * i], heap[EVENT * i + 1], heap[EVENT * i + 2]
-                        count[HEAP] = i
-                    i = sink(heap, i)
-                else:
-                    count[HEAP] = i + 1
-                if count[HEAP] > 0:
-                    rise(heap, i, time, order, event)
-            is_alone = count[RINGED] == 0 and (count[HEAP] == 0 or heap[0] != bits(now))
+            time = 0
+            if urgency != NOWHERE and due > now:
+                if hole == NOWHERE:
+                    hole = take_place(count, events, winners)
+                time = bits(due)
+                set_event(events, hole, time, next_order(count, urgency), what)
+                urgency = NOWHERE
+            elif hole != NOWHERE:
+                time = leave_place(count, events, hole)
+            if hole != NOWHERE:
+                replay(count, events, winners, hole, time)
+                hole = NOWHERE
+            top = winners[1]
+            is_alone = count[RINGED] == 0 and events[top] != bits(now)
             if urgency != NOWHERE and is_alone:  # what the last step scheduled for this instant comes next
                 event = what
             else:
@@ -547,19 +433,18 @@ def advance(
                 while ring < 3 and count[RING_HEAD + ring] == count[RING_TAIL + ring]:
                     ring += 1
                 if ring == 3 or (
-                    count[HEAP] > 0 and heap[0] == bits(now) and heap[1] < rings[ring, count[RING_HEAD + ring], 0]
+                    events[top] == bits(now) and events[top + 1] < rings[ring, count[RING_HEAD + ring], 0]
                 ):
-                    if count[HEAP] == 0 or heap[0] >= bits(days):
+                    if events[top] >= bits(days):
                         count[STEP] = WAIT
                         return DONE
-                    now = np.int64(heap[0]).view(np.float64)
+                    now = np.int64(events[top]).view(np.float64)
                     clock[NOW] = now
-                    order, event = heap[1], heap[2]
-                    hole = True
+                    event, hole = events[top + 2], top
                 else:
                     count[RINGED] -= 1
                     head = count[RING_HEAD + ring]
-                    order, event = rings[ring, head, 0], rings[ring, head, 1]
+                    event = rings[ring, head, 1]
                     head += 1
                     if head == count[RING_TAIL + ring]:
                         count[RING_HEAD + ring] = 0
@@ -576,8 +461,6 @@ def advance(
             if crews[p, CALLED] == 0:
                 crews[p, CALLED] = 1
                 due, urgency, what = now, 2, p << STEP_BITS | HAND_OUT
-        elif step == RUN_OUT:
-            step = QUIT if ints[p, TIMER] == order else WAIT
         elif step == BRING:
             number = p
             p = brings[number, 0]
@@ -702,7 +585,7 @@ def advance(
             for k in range(owners_at, children_at):
                 ints[q, k] = NOWHERE
             ints[q, KEY] = count[B_KEY]
-            ints[q, TIMER], ints[q, SERVING] = -1, NOWHERE
+            ints[q, TIMER] = ints[q, SERVING] = NOWHERE
             floats[q, OWED] = clock[B_REWARD]
             floats[q, AGED] = 0.0
             facts = floats[q, FACTS_AT:]
@@ -751,8 +634,8 @@ def advance(
                 for a in range(n_attributes):
                     attributes[row, a] = facts[N_FACTS + a]
                 pay(count, rows_i, rows_f, now, ints[q, NUMBER], NOWHERE, SOURCE_COST, sources[source].cost_each)
-                ints[q, EXIT] = sources[source].enters
-                ints[q, CAUSE] = STARTED
+                ints[q, PLACE], ints[q, EXIT], ints[q, CAUSE] = NOWHERE, sources[source].enters, STARTED
+                floats[q, HOP_SINCE] = now
                 if deal != NOWHERE:
                     ints[q, EXIT] = deals[deal].stage
                     ints[q, CAUSE] = OPENED
@@ -779,14 +662,10 @@ def advance(
                         if count[REFERRED] > bounds[2]:
                             return CHAIN_WITHOUT_END
                     let_go(count, ints, parent)
-            put_at_once(count, rings, 0, q << STEP_BITS | (VISIT_START if visited else START))
+            put_at_once(count, rings, 0, q << STEP_BITS | (VISIT_START if visited else ENTER))
             step = count[B_THEN]
 
         # --- the life of a prospect ---
-        elif step == START:
-            ints[p, PLACE], ints[p, HOPS] = NOWHERE, 0
-            floats[p, HOP_SINCE] = now
-            step = ENTER
         elif step == LEAVE:  # to place EXIT, for a CAUSE
             floats[p, AGED] = 0.0
             if now - floats[p, HOP_SINCE] < MINUTE:
@@ -854,9 +733,6 @@ def advance(
                 clock[R_ENTERED] = now - floats[p, AGED]
                 step = REFER
         elif step == REFER:  # one round of one rule
-            if hole:
-                drop_first(count, heap)
-                hole = False
             rule = count[R_RULE]
             if rule == count[R_LAST]:
                 step = count[R_THEN]
@@ -947,10 +823,10 @@ def advance(
         elif step == ASK:
             t = count[TEAM]
             team, queue = crews[t], queues[t]
-            ints[p, OUTCOME], ints[p, SERVING], ints[p, TIMER] = STILL_WAITING, NOWHERE, -1
+            ints[p, OUTCOME], ints[p, SERVING] = STILL_WAITING, NOWHERE
             floats[p, ASKED_AT] = now
-            is_free = team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].owned and not teams[t].choosy
-            if is_free and is_last(count, heap, hole, now):
+            is_plain = not teams[t].owned and is_last(count, events, winners, hole, now)
+            if is_plain and team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].choosy:
                 base, idle, k = teams[t].member_start, team[IDLE], 0
                 while k < idle and able_from(maps, marks, members, idle_members[base + k], now) != now:
                     k += 1
@@ -965,9 +841,7 @@ def advance(
             if (team[HEAD] == 0 or team[TAIL] == len(queue)) and 2 * (team[TAIL] - team[HEAD]) < len(queue):
                 centre(queue, team)
             if team[HEAD] == 0 or team[TAIL] == len(queue) or team[FRESH] == fresh.shape[1]:
-                count[STEP], count[WHO] = step, p
-                if hole:
-                    drop_first(count, heap)
+                count[STEP], count[WHO], count[HOLE], count[URGENCY] = step, p, hole, NOWHERE
                 return GROW
             facts = floats[p, FACTS_AT:]
             first, last = teams[t].first_start, teams[t + 1].first_start
@@ -1008,17 +882,24 @@ def advance(
                     queue[j] = queue[j + 1]
                 queue[k - 1] = p
                 team[HEAD] = head - 1
+            step, at = WAIT, now + max(0.0, until - now)
+            if is_plain and team[IDLE] == 0 and at > now:  # waits at once: all that the team could do is set the timer
+                if at < math.inf:
+                    if hole == NOWHERE:
+                        hole = take_place(count, events, winners)
+                    due, urgency, what = at, 3, p << STEP_BITS | QUIT
+                    ints[p, TIMER] = hole
+                continue
             fresh[t, team[FRESH]] = p
             team[FRESH] += 1
             if team[CALLED] == 0:
                 team[CALLED] = 1
                 due, urgency, what = now, 2, t << STEP_BITS | HAND_OUT
-            step = WAIT
         elif step == QUIT:  # patience, or the time in the stage, is over
             t = stages[ints[p, PLACE]].team
             k = place_in(queues[t], crews[t, HEAD], crews[t, TAIL], ints, floats, p)
             take_out(queues[t], crews[t], k)
-            ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], -1
+            ints[p, OUTCOME], ints[p, TIMER] = ints[p, LATE], NOWHERE
             due, urgency, what = now, 1, p << STEP_BITS | READY
             step = WAIT
         elif step == READY:
@@ -1228,7 +1109,10 @@ def advance(
                     team[IDLE] -= 1
                     for i in range(j, base + team[IDLE]):
                         idle_members[i] = idle_members[i + 1]
-                    ints[q, SERVING], ints[q, OUTCOME], ints[q, TIMER] = member, SERVED, -1
+                    ints[q, SERVING], ints[q, OUTCOME] = member, SERVED
+                    if ints[q, TIMER] != NOWHERE:
+                        take_off(count, events, winners, ints[q, TIMER])
+                        ints[q, TIMER] = NOWHERE
                     if served != NOWHERE:
                         put_at_once(count, rings, 1, served << STEP_BITS | ints[served, PHASE])
                     served = q
@@ -1237,7 +1121,8 @@ def advance(
                 until = floats[q, UNTIL]
                 if ints[q, OUTCOME] == STILL_WAITING and until < math.inf:
                     at = now + max(0.0, until - now)
-                    ints[q, TIMER] = put(agenda, now, at, 3, q << STEP_BITS | RUN_OUT)
+                    order = next_order(count, 3)
+                    ints[q, TIMER] = schedule(count, events, winners, bits(at), order, q << STEP_BITS | QUIT)
             team[FRESH] = 0
             if team[HEAD] < team[TAIL]:
                 if teams[t].owned:

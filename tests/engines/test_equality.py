@@ -64,7 +64,7 @@ def test_chunks_make_no_difference(chunk: int, monkeypatch: pytest.MonkeyPatch) 
     """Records that leave in many small loads, from little room at the beginning, are the same."""
     plan = replicate.records_of(load(ROOT / "scenarios/quickstart.yaml"))[1]
     whole = compiled.run(plan, 1, 0)
-    for name, room in (("CHUNK", chunk), ("SLOTS", 2), ("EVENTS", 20), ("WAITING", 2)):
+    for name, room in (("CHUNK", chunk), ("SLOTS", 2), ("EVENTS", 32), ("WAITING", 2)):
         monkeypatch.setattr(compiled, name, room)
     assert sum(1 for _ in compiled.chunks(plan, 1, 0)) > 3
     helpers.assert_same(whole, joined(compiled.chunks(plan, 1, 0)))

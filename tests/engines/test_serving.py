@@ -65,17 +65,44 @@ def test_all_who_come_at_one_instant_are_there_before_anyone_is_served(serves: A
     assert served(scenario) == ["late", "early"]
 
 
-def test_all_who_have_thought_until_one_instant_are_there_before_anyone_is_served() -> None:
-    """Nobody is served at once, though a seller is free, before the other one has asked as well."""
+@pytest.mark.parametrize("others", [0, 1, 2, 6, 40])
+def test_all_who_have_thought_until_one_instant_are_there_before_anyone_is_served(others: int) -> None:
+    """Nobody is served at once, though a seller is free, before the other one has asked as well.
+
+    Those who think longer stand between the two on the agenda.
+    """
+    at = {"at": "2026-01-07", "size": 1}
     scenario = toy(
-        sources={"early": {"at": "2026-01-07", "size": 1}, "late": {"at": "2026-01-07", "size": 1}},
+        sources={"early": at, "slow": {**at, "size": max(others, 1), "enters": "ponder"}, "late": at},
         teams={"sellers": {"size": 1, "serves": "newest first"}},
         stages={
             "think": {"exits": {"lead": {"after": "1 day"}}},
             "lead": {"work": {"team": "sellers", "effort": "24 h"}, "exits": {"lost": {}}},
+            "ponder": {"exits": {"lost": {"after": "20 days" if others else "1 h"}}},
         },
     )
     assert served(scenario) == ["late", "early"]
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 6, 40])
+def test_who_is_served_in_time_is_not_reached_by_patience(others: int) -> None:
+    """One asks a day, for 10 days of the one seller; who has waited for 23.5 days leaves, which 3 to 6 do."""
+    scenario = toy(
+        horizon="60 days",
+        sources={
+            "slow": {"at": "2026-01-05", "size": max(others, 1), "enters": "ponder"},
+            **{f"{k}": {"at": f"2026-01-{6 + k:02}", "size": 1} for k in range(8)},
+        },
+        teams={"sellers": {"size": 1}},
+        stages={
+            "lead": {
+                "work": {"team": "sellers", "effort": "240 h", "patience": "23.5 days", "gives_up": "lost"},
+                "exits": {"lost": {}},
+            },
+            "ponder": {"exits": {"lost": {"after": "50 days" if others else "1 h"}}},
+        },
+    )
+    assert served(scenario) == ["0", "1", "2", "7"]
 
 
 def test_ten_thousand_at_one_instant_are_served_by_value() -> None:
