@@ -8,11 +8,13 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
+from itertools import chain
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,6 +32,8 @@ ENGINES = ("compiled", "simpy")
 """The engines there are; `auto` takes the first that can run the scenario: rules in Python need SimPy."""
 ATTEMPTS = 4
 """How often a batch is tried whose workers are killed."""
+SECONDS_OF_A_BATCH = 0.25
+"""How long a batch takes, about: what a kill may lose, against what it costs to hand a batch over and to keep it."""
 Progress = Callable[[int, int], None]
 """Told after each replication how many are done, of how many."""
 
@@ -180,25 +184,28 @@ def batches(
     (`joblib.parallel_config("dask")`). A batch whose worker was killed is done again.
     """
     request = replace(request or Request(), engine=engine_for(scenario, engine))
-    wanted = list(numbers)
-    size = max(1, min(16, len(wanted) // (4 * workers)))
-    todo = {k: wanted[k : k + size] for k in range(0, len(wanted), size)}
+    cutter = _Cutter(list(numbers), workers)
     warm_up(request.engine)  # once here, so that workers find it done
-    if workers == 1 or len(wanted) < 2:
+    if workers == 1 or len(cutter.left) < 2:
         planner = _Planner(scenario, seed)
-        for here in todo.values():
-            yield from _until_an_error(*_done(planner, here, request))
+        for _, here in cutter:
+            batch = _done(planner, here, request)
+            cutter.took(batch)
+            yield from _until_an_error(batch)
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     packed = pickle.dumps(scenario)  # once, and not with each batch
+    todo: dict[int, list[int]] = {}
     for attempt in range(1, ATTEMPTS + 1):
-        jobs = (delayed(_batch)(k, packed, seed, batch, request) for k, batch in list(todo.items()))
+        given = chain(list(todo.items()), cutter)
+        jobs = (delayed(_batch)(packed, seed, todo.setdefault(k, here), request) for k, here in given)
         try:
-            for k, batch, error in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
-                del todo[k]
-                yield from _until_an_error(batch, error)
+            for batch in Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")(jobs):
+                del todo[batch.first]
+                cutter.took(batch)
+                yield from _until_an_error(batch)
         except BrokenProcessPool as broken:
             if attempt == ATTEMPTS:
                 raise RunError(f"workers were killed {ATTEMPTS} times; is there enough memory?") from broken
@@ -209,36 +216,64 @@ def batches(
 _KEPT: dict[tuple[bytes, int], _Planner] = {}
 
 
-_Batch = tuple[int, list[Outcome], RunError | None]
+class _Batch(NamedTuple):
+    """What became of a batch: up to the first replication that can't go on, and why it can't."""
+
+    first: int
+    outcomes: list[Outcome]
+    error: RunError | None
+    seconds: float
 
 
-def _batch(name: int, packed: bytes, seed: int, numbers: list[int], request: Request) -> _Batch:
-    """One batch of a pickled scenario in a worker, which keeps its last planner; with the batch's name."""
+class _Cutter:
+    """Cuts replications into batches, the next one when it is asked for: each with its first number.
+
+    A batch holds as many as shall take `SECONDS_OF_A_BATCH`, by what the one that was done last took; towards the end
+    fewer, so that all workers are done at once. Which batch a replication is in changes nothing about it.
+    """
+
+    def __init__(self, numbers: list[int], workers: int) -> None:
+        self.left = numbers[::-1]
+        self._workers = workers
+        self._size = 1.0
+
+    def took(self, batch: _Batch) -> None:
+        """Hear how long a batch has taken."""
+        self._size = SECONDS_OF_A_BATCH * len(batch.outcomes) / max(batch.seconds, 1e-6)
+
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+        while self.left:
+            size = max(1, min(int(self._size), len(self.left) // (4 * self._workers)))
+            here = [self.left.pop() for _ in range(size)]
+            yield here[0], here
+
+
+def _batch(packed: bytes, seed: int, numbers: list[int], request: Request) -> _Batch:
+    """One batch of a pickled scenario in a worker, which keeps its last planner."""
     key = packed, seed
     if key not in _KEPT:
         _KEPT.clear()
         _KEPT[key] = _Planner(pickle.loads(packed), seed)
-    planner = _KEPT[key]
-    return name, *_done(planner, numbers, request)
+    return _done(_KEPT[key], numbers, request)
 
 
-def _done(planner: _Planner, numbers: list[int], request: Request) -> tuple[list[Outcome], RunError | None]:
-    """The outcomes of a batch, up to the first replication that can't go on, and why it can't."""
-    done = []
+def _done(planner: _Planner, numbers: list[int], request: Request) -> _Batch:
+    """Do a batch."""
+    begin, done = time.perf_counter(), list[Outcome]()
     for number in numbers:
         try:
             done.append(_replication(planner, number, request))
         except RunError as error:
-            return done, error
-    return done, None
+            return _Batch(numbers[0], done, error, time.perf_counter() - begin)
+    return _Batch(numbers[0], done, None, time.perf_counter() - begin)
 
 
-def _until_an_error(batch: list[Outcome], error: RunError | None) -> Iterator[list[Outcome]]:
-    """A batch; then its error, if there is one."""
-    if batch:
-        yield batch
-    if error:
-        raise error
+def _until_an_error(batch: _Batch) -> Iterator[list[Outcome]]:
+    """The outcomes of a batch; then its error, if there is one."""
+    if batch.outcomes:
+        yield batch.outcomes
+    if batch.error:
+        raise batch.error
 
 
 def _replication(planner: _Planner, number: int, request: Request) -> Outcome:

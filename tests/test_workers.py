@@ -12,7 +12,7 @@ import pytest
 
 from simfunnel import runs as folders
 from simfunnel.cli import main
-from simfunnel.replicate import run
+from simfunnel.replicate import SECONDS_OF_A_BATCH, _Batch, _Cutter, run
 from simfunnel.scenario import from_tree
 from simfunnel.workers import meanwhile
 
@@ -30,6 +30,24 @@ def _dies_elsewhere(here: int) -> str:
     if os.getpid() != here:
         os.kill(os.getpid(), signal.SIGKILL)
     return "done here"
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("seconds", [1e-4, 0.01, 0.3])
+def test_batches_take_their_time_and_hold_each_replication_once(workers: int, seconds: float) -> None:
+    """After the first one, as many as last as long as a batch shall; at the end there is something for each worker."""
+    numbers = [*range(3, 900), *range(1000, 1500)]
+    cutter, batches = _Cutter(list(numbers), workers), []
+    for first, batch in cutter:
+        assert first == batch[0]
+        batches.append(batch)
+        cutter.took(_Batch(first, [None] * len(batch), None, seconds * len(batch)))  # type: ignore[list-item]
+    assert [number for batch in batches for number in batch] == numbers
+    assert len(batches[0]) == 1
+    assert all(len(batch) * seconds <= max(SECONDS_OF_A_BATCH, seconds) for batch in batches)
+    assert all(len(batch) == 1 for batch in batches[-workers:])
+    at_most = len(numbers) // (4 * workers)
+    assert len(batches[1]) in (max(1, int(SECONDS_OF_A_BATCH / seconds)), at_most)
 
 
 def test_what_a_killed_worker_was_to_compute_is_computed_here() -> None:
