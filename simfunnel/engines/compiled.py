@@ -24,7 +24,7 @@ from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
 from simfunnel.randomness import purpose
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
-CHUNK = 1 << 14  # rows of records that are taken away at once
+CHUNK = 1 << 15  # rows of records that are taken away at once
 SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning; a power of 2 for events
 
 _LATEST: list[Prepared] = []
@@ -40,7 +40,7 @@ def run(plan: Plan, seed: int, replication: int) -> Records:
 
 
 def chunks(plan: Plan, seed: int, replication: int) -> Iterator[Records]:
-    """Run one replication and hand over its records as they come, some ten thousand rows at a time.
+    """Run one replication and hand over its records as they come, some thirty thousand rows at a time.
 
     Memory follows the open prospects, not all that ever came. Records are good only until the next are asked for.
     Raises RunError where the model can't go on.
