@@ -25,7 +25,7 @@ from simfunnel.randomness import purpose
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
 CHUNK = 1 << 15  # rows of records that are taken away at once
-SLOTS, EVENTS, WAITING = 512, 2048, 1024  # room at the beginning; a power of 2 for events
+SLOTS, EVENTS, WAITING = 512, 1 << 11, 1024  # room at the beginning; for events it is always a power of 2
 
 _LATEST: list[Prepared] = []
 """The plan that was run last: most replications have the plan of the one before."""
@@ -131,7 +131,6 @@ class Prepared:
     """A plan in the form that the loop reads, and rooms that no run is using."""
 
     plan: Plan
-    constants: tuple[int, ...]
     sizes: Ints
     parts: kernel.Parts
     idle: list[Room] = field(default_factory=list)
@@ -139,16 +138,14 @@ class Prepared:
 
 def _prepared(plan: Plan) -> Prepared:
     """The plan for the loop."""
-    constants = (CHUNK, SLOTS, EVENTS, WAITING)
     for latest in _LATEST:
-        if latest.plan is plan and latest.constants == constants:
+        if latest.plan is plan:
             return latest
-        idle = [(room.state.rows_i, room.state.rows_f) for room in latest.idle]
-        _SPARE[:] = idle[:1] if latest.constants == constants else []
+        _SPARE[:] = [(room.state.rows_i, room.state.rows_f) for room in latest.idle[:1]]
     counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
     tables = {name: rows_of(getattr(plan, name)) for name in kernel.Parts._fields if name != "known_of"}
     sizes, parts = np.array([len(column) for column in counted]), kernel.Parts(known_of=plan.known_of, **tables)
-    prepared = Prepared(plan, constants, sizes, parts)
+    prepared = Prepared(plan, sizes, parts)
     _LATEST[:] = [prepared]
     return prepared
 

@@ -825,8 +825,8 @@ def advance(
             team, queue = crews[t], queues[t]
             ints[p, OUTCOME], ints[p, SERVING] = STILL_WAITING, NOWHERE
             floats[p, ASKED_AT] = now
-            is_plain = not teams[t].owned and is_last(count, events, winners, hole, now)
-            if is_plain and team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].choosy:
+            is_short_way = not teams[t].owned and is_last(count, events, winners, hole, now)
+            if is_short_way and team[IDLE] > 0 and team[HEAD] == team[TAIL] and not teams[t].choosy:
                 base, idle, k = teams[t].member_start, team[IDLE], 0
                 while k < idle and able_from(maps, marks, members, idle_members[base + k], now) != now:
                     k += 1
@@ -883,7 +883,9 @@ def advance(
                 queue[k - 1] = p
                 team[HEAD] = head - 1
             step, at = WAIT, now + max(0.0, until - now)
-            if is_plain and team[IDLE] == 0 and at > now:  # waits at once: all that the team could do is set the timer
+            if (
+                is_short_way and team[IDLE] == 0 and at > now
+            ):  # waits at once: all that the team could do is set the timer
                 if at < math.inf:
                     if hole == NOWHERE:
                         hole = take_place(count, events, winners)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simfunnel.engines.records import GAVE_UP
 from simfunnel.scenario import Scenario
 from tests.helpers import MONDAY, lives, moves, run, tasks, toy
 
@@ -103,6 +104,27 @@ def test_who_is_served_in_time_is_not_reached_by_patience(others: int) -> None:
         },
     )
     assert served(scenario) == ["0", "1", "2", "7"]
+
+
+def test_who_asked_at_one_instant_leave_in_the_order_of_their_teams() -> None:
+    """Timers of equal patience are set when a team looks at its queue, and not as each of its prospects asks."""
+    works = {f"for {team}": {"team": team, "effort": "240 h", "patience": "1 day", "gives_up": "lost"} for team in "xy"}
+    before, then = ({"at": f"2026-01-{day:02}", "size": 1} for day in (5, 6))
+    scenario = toy(
+        sources={
+            "busy x": {**before, "enters": "for x"},
+            "busy y": {**before, "enters": "for y"},
+            "first": {**then, "enters": "for x"},
+            "second": {**then, "enters": "for y"},
+            "third": {**then, "enters": "for x"},
+        },
+        teams={"x": {"size": 1}, "y": {"size": 1}},
+        stages={stage: {"work": work, "exits": {"lost": {}}} for stage, work in works.items()},
+    )
+    records, plan = run(scenario)
+    sources = np.array(plan.source_names)[records.prospects.source]
+    gave_up = records.tasks.prospect[records.tasks.outcome == GAVE_UP]
+    assert sources[gave_up].tolist() == ["first", "third", "second"]
 
 
 def test_ten_thousand_at_one_instant_are_served_by_value() -> None:
