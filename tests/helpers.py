@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from simfunnel import replicate
+from simfunnel.engines import compiled
 from simfunnel.engines.records import CAUSES, MONEY, SERVED, Records
 from simfunnel.errors import RunError
 from simfunnel.known_answers import estimates
@@ -54,6 +55,12 @@ def run(scenario: Scenario, replication: int = 0, *, seed: int = 1) -> tuple[Rec
     for _ in range(2):  # at first, and where the engine works again on what it has used
         assert_same(records, replicate.simulate(plan, seed, replication, "compiled"))
     return records, plan
+
+
+def little_room(monkeypatch: pytest.MonkeyPatch, **sizes: int) -> None:
+    """Let the compiled engine begin in rooms of these sizes, and in none that it has kept from before."""
+    for name, value in {**sizes, "_LATEST": [], "_SPARE": []}.items():
+        monkeypatch.setattr(compiled, name, value)
 
 
 def assert_same(one: Records, other: Records) -> None:

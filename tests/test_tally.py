@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simfunnel import kpis, replicate, tally, views
-from simfunnel.engines import compiled
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks
 from simfunnel.periods import cut
 from simfunnel.plan import Plan
@@ -91,7 +90,7 @@ def test_the_size_of_loads_changes_no_outcome(chunk: int, file: str, monkeypatch
     asked = [Request(by=by) for by in (None, *views.GROUPINGS, *attribute)] + [Request(log=True, deals=True)]
     planner = replicate._Planner(scenario, 1)
     whole = [replicate._replication(planner, 0, request) for request in asked]
-    monkeypatch.setattr(compiled, "CHUNK", chunk)
+    helpers.little_room(monkeypatch, CHUNK=chunk)
     parts = len(list(replicate.loads(planner.plan(0), 1, 0, "compiled")))
     assert parts > 2
     for request, outcome in zip(asked, whole, strict=True):

@@ -75,7 +75,7 @@ def _loads(prepared: Prepared, room: Room, seed: int, replication: int) -> Itera
         for k in range(head, tail):
             rows = (state.agenda.counts, state.rows_i, state.rows_f, state.ints, state.floats)
             kernel.note_task(*rows, int(state.queues[team, k]), team, math.nan, math.nan, math.nan)
-            if state.agenda.counts[kernel.TASKS] == CHUNK:
+            if state.agenda.counts[kernel.TASKS] == state.rows_i.shape[1]:
                 yield _taken(state)
     yield _taken(state)
 

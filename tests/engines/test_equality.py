@@ -64,8 +64,7 @@ def test_chunks_make_no_difference(chunk: int, monkeypatch: pytest.MonkeyPatch) 
     """Records that leave in many small loads, from little room at the beginning, are the same; and so the next ones."""
     plan = replicate.records_of(load(ROOT / "scenarios/quickstart.yaml"))[1]
     whole = [compiled.run(plan, 1, number) for number in range(2)]
-    for name, room in (("CHUNK", chunk), ("SLOTS", 2), ("EVENTS", 32), ("WAITING", 2), ("_LATEST", []), ("_SPARE", [])):
-        monkeypatch.setattr(compiled, name, room)
+    helpers.little_room(monkeypatch, CHUNK=chunk, SLOTS=2, EVENTS=32, WAITING=2)
     for number in (0, 1, 0):  # then in a room that has grown
         loads = [joined([load]) for load in compiled.chunks(plan, 1, number)]
         assert len(loads) > 3
@@ -76,8 +75,7 @@ def test_replications_that_take_turns_do_not_meet(monkeypatch: pytest.MonkeyPatc
     """Of one plan or of two: each works in a room of its own."""
     one, other = (replicate.records_of(load(ROOT / "scenarios/quickstart.yaml"))[1] for _ in range(2))
     whole = compiled.run(one, 1, 0)
-    for name, room in (("CHUNK", 1000), ("_LATEST", []), ("_SPARE", [])):
-        monkeypatch.setattr(compiled, name, room)
+    helpers.little_room(monkeypatch, CHUNK=1000)
     turns = zip(*(compiled.chunks(plan, 1, 0) for plan in (one, one, other)), strict=True)
     copies = [[joined([part]) for part in parts] for parts in turns]
     assert len(copies) > 3
@@ -105,8 +103,7 @@ def test_memory_follows_the_open_prospects(monkeypatch: pytest.MonkeyPatch) -> N
         return state
 
     monkeypatch.setattr(compiled, "_with_more_room", noted)
-    monkeypatch.setattr(compiled, "SLOTS", 8)
-    monkeypatch.setattr(compiled, "_LATEST", [])
+    helpers.little_room(monkeypatch, SLOTS=8)
     came = sum(len(part.prospects.key) for part in compiled.chunks(plan, 1, 0))
     assert came > 20_000
     assert max(grown) < 200  # 26 are open on average
