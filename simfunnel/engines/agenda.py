@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simfunnel.jit import compiled, inlined, inner
+from simfunnel.jit import inlined, inner
 from simfunnel.numerics import Ints
 from simfunnel.plan import NOWHERE
 
@@ -155,7 +155,7 @@ def put_at_once(count: Ints, rings: Ints, urgency: int, what: int) -> None:
     count[RINGED] += 1
 
 
-@compiled
+@inner
 def put(agenda: Agenda, now: float, time: float, urgency: int, what: int) -> None:
     """Schedule an event for this instant or a later one."""
     count = agenda.counts

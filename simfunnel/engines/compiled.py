@@ -14,13 +14,13 @@ from typing import TypeVar, cast
 import numpy as np
 
 from simfunnel.engines import bounds, kernel
-from simfunnel.engines.agenda import EVENT, FREE_PLACE, NEVER, RING_TAIL, SCHEDULED, Agenda, put
+from simfunnel.engines.agenda import EVENT, FREE_PLACE, NEVER, RING_TAIL, SCHEDULED, Agenda
 from simfunnel.engines.prospects import GENERATION, MEMBER, STAGE, TOUCHES, VALUE
 from simfunnel.engines.records import MoneyRows, Moves, Prospects, Records, Tasks, joined
 from simfunnel.errors import RunError
 from simfunnel.jit import CACHE
 from simfunnel.numerics import Floats, Ints, rows_of
-from simfunnel.plan import DEALS, LIST, NOWHERE, RATE, Plan
+from simfunnel.plan import NOWHERE, Plan
 from simfunnel.randomness import purpose
 
 ArrayT = TypeVar("ArrayT", Ints, Floats)
@@ -69,15 +69,7 @@ def _loads(prepared: Prepared, room: Room, seed: int, replication: int) -> Itera
             break
         else:
             raise _fault(plan, why, int(room.state.agenda.counts[kernel.ERROR_AT]))
-    state = room.state
-    for team in range(len(plan.team_names)):
-        head, tail = state.teams[team, kernel.HEAD], state.teams[team, kernel.TAIL]
-        for k in range(head, tail):
-            rows = (state.agenda.counts, state.rows_i, state.rows_f, state.ints, state.floats)
-            kernel.note_task(*rows, int(state.queues[team, k]), team, math.nan, math.nan, math.nan)
-            if state.agenda.counts[kernel.TASKS] == state.rows_i.shape[1]:
-                yield _taken(state)
-    yield _taken(state)
+    yield _taken(room.state)
 
 
 def _fault(plan: Plan, why: int, at: int) -> RunError:
@@ -115,9 +107,9 @@ class Room:
 
     def _changing(self) -> Iterator[Ints | Floats]:
         """What a replication must find clean; it may grow, but none of this moves in it."""
-        state, sources = self.state, len(self.state.streams)
+        state = self.state
         yield from (state.agenda.counts, state.agenda.events[:1], state.agenda.winners[:2])
-        yield from (state.agenda.rings[0, :sources], state.clock, state.streams, state.numbers, state.keys)
+        yield from (state.clock, state.streams, state.numbers, state.keys)
         yield from (state.teams, state.wakes, state.free, state.marks, state.candidate, self.world.stock)
 
     def clean(self) -> None:
@@ -151,7 +143,7 @@ def _prepared(plan: Plan) -> Prepared:
 
 
 def _room(plan: Plan) -> Room:
-    """A clean room, with each source about to begin."""
+    """A clean room, at the beginning of a run."""
     n_stages, n_teams, n_rules = plan.n_stages, len(plan.team_names), len(plan.referrals.number)
     teams = np.zeros((n_teams, kernel.PER_TEAM), dtype=np.int64)
     teams[:, kernel.HEAD] = teams[:, kernel.TAIL] = WAITING // 2
@@ -189,11 +181,9 @@ def _room(plan: Plan) -> Room:
         rows_f=rows[1],
         attributes=np.empty((CHUNK, len(plan.attribute_names))),
     )
+    state.agenda.counts[kernel.STEP] = kernel.OPEN
     state.agenda.counts[[kernel.FREE_SLOT, kernel.FREE_BRING, FREE_PLACE, kernel.HOLE, kernel.URGENCY]] = NOWHERE
     state.agenda.events[0], state.agenda.winners[1] = NEVER, 0
-    for source, kind in enumerate(plan.sources.kind.tolist()):
-        if kind in (RATE, LIST, DEALS):
-            put(state.agenda, 0.0, 0.0, 0, source << kernel.STEP_BITS | kernel.OPEN_SOURCE)
     stock = np.zeros(len(plan.place_names))
     return Room(state, kernel.World(plan.effects, plan.conditions, plan.day_facts, plan.stocks, stock))
 

@@ -138,10 +138,10 @@ STEPS = 1 << STEP_BITS
 
 # Steps: first those before which there must be room, then those that follow one of them within the room that it had.
 (
-    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, LEAVE, REFER, HAND_OUT, ENTER, BEGIN,
+    WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, CLOSE, LEAVE, REFER, HAND_OUT, ENTER, BEGIN,
     TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED,
-    QUIT, WAKE, BRING, STREAM, LISTED, OPEN_SOURCE,
-) = range(30)  # fmt: skip
+    QUIT, WAKE, BRING, STREAM, LISTED, OPEN_SOURCE, OPEN,
+) = range(32)  # fmt: skip
 
 # Why the loop returns.
 DONE, FLUSH, GROW, CIRCLE, ENDLESS_ROUNDS, CHAIN_AT_ONCE, CHAIN_WITHOUT_END = range(7)
@@ -251,7 +251,7 @@ def pay(
         rows_f[MONEY_F + 1, row] = amount
 
 
-@compiled
+@inner
 def note_task(
     count: Ints, rows_i: Ints, rows_f: Floats, ints: Ints, floats: Floats, p: int, team: int, begun: float,
     ended: float, left: float,
@@ -436,8 +436,8 @@ def advance(
                     events[top] == bits(now) and events[top + 1] < rings[ring, count[RING_HEAD + ring], 0]
                 ):
                     if events[top] >= bits(days):
-                        count[STEP] = WAIT
-                        return DONE
+                        step, count[TEAM] = CLOSE, 0
+                        continue
                     now = np.int64(events[top]).view(np.float64)
                     clock[NOW] = now
                     event, hole = events[top + 2], top
@@ -455,8 +455,25 @@ def advance(
             count[EVENTS] += 1
             step, p = event & (STEPS - 1), event >> STEP_BITS
 
+        # --- the beginning and the end of a run ---
+        if step == OPEN:
+            for source in range(n_sources):
+                if sources[source].kind in (RATE, LIST, DEALS):
+                    put_at_once(count, rings, 0, source << STEP_BITS | OPEN_SOURCE)
+            step = WAIT
+        elif step == CLOSE:  # who is still waiting is noted, one at a step
+            t = count[TEAM]
+            if t == n_teams:
+                return DONE
+            if crews[t, HEAD] < crews[t, TAIL]:
+                p = queues[t, crews[t, HEAD]]
+                note_task(count, rows_i, rows_f, ints, floats, p, t, math.nan, math.nan, math.nan)
+                crews[t, HEAD] += 1
+            else:
+                count[TEAM] = t + 1
+
         # --- what other events do ---
-        if step == WAKE:
+        elif step == WAKE:
             step = WAIT
             if crews[p, CALLED] == 0:
                 crews[p, CALLED] = 1
