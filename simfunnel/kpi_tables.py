@@ -68,25 +68,25 @@ def queues(records: Records, plan: Plan) -> pd.DataFrame:
 
 
 def funnel_of(totals: Totals) -> Floats:
-    """The figures of `funnel`: (stages, columns of `FUNNEL`)."""
+    """The figures of `funnel`: (stages, columns of `FUNNEL`), after an axis of replications where there are several."""
     cubes, stages = totals.cubes, totals.plan.n_stages
-    came, fates = totals.came, cubes.fates[1:]
-    by_goal, by_cause = fates.sum(axis=2), fates.sum(axis=1)
-    gone = by_goal.sum(axis=1)
-    forward = by_goal[:, :stages].sum(axis=1, where=_later(stages))
-    served, waited = cubes.asked[:, 1:, SERVED].sum(axis=0), cubes.waited[:, 1:].sum(axis=0)
+    came, fates = totals.came, cubes.fates[..., 1:, :, :]
+    by_goal, by_cause = fates.sum(axis=-1), fates.sum(axis=-2)
+    gone = by_goal.sum(axis=-1)
+    forward = by_goal[..., :stages].sum(axis=-1, where=_later(stages))
+    served, waited = cubes.asked[..., 1:, SERVED].sum(axis=-2), cubes.waited[..., 1:].sum(axis=-2)
     columns = {
         "entered": came,
         "forward": forward,
-        "lost": by_goal[:, stages:].sum(axis=1),
-        "reneged": by_cause[:, RENEGED],
-        "given_up": by_cause[:, LIMITED],
+        "lost": by_goal[..., stages:].sum(axis=-1),
+        "reneged": by_cause[..., RENEGED],
+        "given_up": by_cause[..., LIMITED],
         "still_there": came - gone,
         "conversion": share(forward, came),
-        "mean_days": share(cubes.days[1:], gone),
+        "mean_days": share(cubes.days[..., 1:], gone),
         "mean_wait_hours": share(waited * 24, served),
     }
-    return np.array([columns[name] for name in FUNNEL]).T
+    return np.stack([columns[name] for name in FUNNEL], axis=-1)
 
 
 @lru_cache(maxsize=4)
@@ -97,25 +97,27 @@ def _later(stages: int) -> Flags:
 
 
 def queues_of(totals: Totals) -> Floats:
-    """The figures of `queues`: (teams, columns of `QUEUES`)."""
+    """The figures of `queues`: (teams, columns of `QUEUES`), after an axis of replications where there are several."""
     cubes, plan = totals.cubes, totals.plan
-    asked = cubes.asked[:, 1:].sum(axis=1)
-    tasks = asked.sum(axis=1)
+    asked = cubes.asked[..., 1:, :].sum(axis=-2)
+    tasks = asked.sum(axis=-1)
     columns = {
         "utilisation": share(_by_team(cubes.busy, plan), _offered(totals.frame)),
         "tasks": tasks,
-        "waited": share(cubes.delayed[:, 1:].sum(axis=1), asked[:, SERVED]),
-        "mean_wait": share(cubes.waited[:, 1:].sum(axis=1), asked[:, SERVED]),
+        "waited": share(cubes.delayed[..., 1:].sum(axis=-1), asked[..., SERVED]),
+        "mean_wait": share(cubes.waited[..., 1:].sum(axis=-1), asked[..., SERVED]),
         "queue_length": cubes.queued / (plan.days - plan.warm_up),
-        "reneged": share(asked[:, GAVE_UP], tasks),
+        "reneged": share(asked[..., GAVE_UP], tasks),
     }
-    return np.array([columns[name] for name in QUEUES]).T
+    return np.stack([columns[name] for name in QUEUES], axis=-1)
 
 
 def _by_team(hours: Floats, plan: Plan) -> Floats:
-    """Hours from the first edge to the last by team, of (members, columns of a cube)."""
-    teams = pairwise(plan.teams.member_start.tolist())
-    return np.array([hours[first:after, 1:-1].sum() for first, after in teams])
+    """Hours from the first edge to the last by team, of (..., members, columns of a cube)."""
+    by_member, found = hours[..., 1:-1].sum(axis=-1), np.empty((*hours.shape[:-2], len(plan.team_names)))
+    for team, (first, after) in enumerate(pairwise(plan.teams.member_start.tolist())):
+        found[..., team] = by_member[..., first:after].sum(axis=-1)
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -2,8 +2,9 @@
 
 Records are added up once (`tally`), load by load as an engine hands them over (`views`). A metric is then one small
 function in `METRICS`: it takes a `View` (the sums of one replication, for everyone or by group, with the periods to be
-told) and returns an array (groups, periods). Words are those of the field: win rate is won / closed, churn is a
-customer leaving, reneged is having left while waiting for a seller.
+told) and returns an array (groups, periods). Of replications that are measured at once (`tally.stacked`), each array
+has an axis before all others. Words are those of the field: win rate is won / closed, churn is a customer leaving,
+reneged is having left while waiting for a seller.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Ways:
 
 @dataclass(frozen=True)
 class View:
-    """One replication's sums, for everyone or by group, with the periods to be told."""
+    """The sums of one replication or of several, for everyone or by group, with the periods to be told."""
 
     totals: Totals
     cut: Cut
@@ -138,7 +139,7 @@ class View:
     def sums(self, cube: Floats, kinds: Flags | None = None) -> Floats:
         """A cube (some of its kinds together) by group and period; what lies outside all periods is left out."""
         rows = self.mine(cube)
-        return self.cut.sums(rows if kinds is None else rows[kinds].sum(axis=0))
+        return self.cut.sums(rows if kinds is None else _together(rows, kinds))
 
     def moved(self, kinds: Flags) -> Floats:
         """Moves of these kinds of `ways`, counted."""
@@ -158,8 +159,14 @@ class View:
         What happens at the very instant between two periods belongs to the later one, here as in sums.
         """
         rows = self.mine(self.totals.cubes.moves if cube is None else cube)
-        change = rows[passages.into].sum(axis=0) - rows[passages.out].sum(axis=0)
-        return self.cut.ends(np.cumsum(change, axis=1))
+        change = _together(rows, passages.into) - _together(rows, passages.out)
+        return self.cut.ends(np.cumsum(change, axis=-1))
+
+
+def _together(rows: Floats, kinds: Flags) -> Floats:
+    """Some kinds of (..., kinds, groups, columns) added up."""
+    found: Floats = rows.compress(kinds, axis=-3).sum(axis=-3)
+    return found
 
 
 # --- what kinds are; most replications have those of the one before ---------------------------------------------------
@@ -215,7 +222,7 @@ def metric(name: str, unit: str, better: int = 1) -> Callable[[Callable[[View], 
 
 def share(part: Floats, whole: Floats) -> Floats:
     """What part of the whole it is, NaN where there is nothing."""
-    found = np.empty(whole.shape)
+    found = np.empty(part.shape)
     found.fill(np.nan)  # in half the time of `full`, a dozen times a replication
     np.divide(part, whole, out=found, where=whole > 0)
     return found
@@ -354,12 +361,12 @@ def hours(view: View) -> Floats:
 def utilisation(view: View) -> Floats:
     """Hours worked as a share of all members' hours on offer; for everyone, whatever the grouping."""
     busy, offered = work_hours(view)
-    total = share(busy.sum(axis=0), offered.sum(axis=0))
-    return np.tile(total, (len(view.groups), 1))
+    total = share(busy.sum(axis=-2), offered.sum(axis=-2))
+    return np.repeat(total[..., np.newaxis, :], len(view.groups), axis=-2)
 
 
 def work_hours(view: View) -> tuple[Floats, Floats]:
-    """Hours of effort done and hours on offer: two arrays (members, periods)."""
+    """Hours of effort done, and hours on offer, by member and period: both (members, periods)."""
     return view.cut.sums(view.totals.cubes.busy), _offered(view.totals.frame, view.cut)
 
 

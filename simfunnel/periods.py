@@ -48,13 +48,13 @@ class Cut:
         return sum(len(unit) for unit in self.units)
 
     def sums(self, by_interval: Floats) -> Floats:
-        """Sums by period, unit by unit, of (groups, columns); a column before all intervals, and one after them."""
-        found: Floats = np.add.reduceat(by_interval, self._parts, axis=1)[:, ::2]
+        """Sums by period, unit by unit, of (..., columns); a column before all intervals, and one after them."""
+        found: Floats = np.add.reduceat(by_interval, self._parts, axis=-1)[..., ::2]
         return found
 
     def ends(self, by_interval: Floats) -> Floats:
-        """What stands at each period's end, unit by unit, of (groups, columns)."""
-        found: Floats = by_interval[:, self._parts[1::2] - 1]
+        """What stands at each period's end, unit by unit, of (..., columns)."""
+        found: Floats = by_interval[..., self._parts[1::2] - 1]
         return found
 
     def by_unit(self, by_period: Floats) -> dict[str, Floats]:

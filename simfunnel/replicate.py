@@ -24,7 +24,7 @@ from simfunnel.errors import InputError, RunError, not_among
 from simfunnel.numerics import Floats
 from simfunnel.plan import Plan, Uncertainty, compile_plan
 from simfunnel.randomness import MAX_SEED
-from simfunnel.results import UNITS, Outcome, Runs, deal_ends, gather, moves_log
+from simfunnel.results import UNITS, Columns, Outcome, Runs, deal_ends, gather, moves_log
 from simfunnel.scenario import Scenario, from_tree
 from simfunnel.scenario.spec import PluginSpec, ScenarioSpec
 
@@ -32,6 +32,8 @@ ENGINES = ("compiled", "simpy")
 """The engines there are; `auto` takes the first that can run the scenario: rules in Python need SimPy."""
 ATTEMPTS = 4
 """How often a batch is tried whose workers are killed."""
+TOGETHER = 1 << 17
+"""How many numbers in sums of replications are held, about, until these are measured: a megabyte."""
 SECONDS_OF_A_BATCH = 0.25
 """How long a batch takes, about: what a kill may lose, against what it costs to hand a batch over and to keep it."""
 Progress = Callable[[int, int], None]
@@ -120,7 +122,7 @@ def warm_up(engine: str = "compiled") -> None:
     with ExitStack() as ends:
         if engine == "compiled":
             _have_the_rest_compiled(ends)
-        _replication(_Planner(from_tree(tree), 0), 0, Request(engine=engine))
+        _done(_Planner(from_tree(tree), 0), [0], Request(engine=engine))
 
 
 def _have_the_rest_compiled(ends: ExitStack) -> None:
@@ -229,7 +231,7 @@ class _Cutter:
     """Cuts replications into batches, the next one when it is asked for: each with its first number.
 
     A batch holds as many as shall take `SECONDS_OF_A_BATCH`, by what the one that was done last took; towards the end
-    fewer, so that all workers are done at once. Which batch a replication is in changes nothing about it.
+    fewer, so that workers are all done at once. Which batch a replication is in changes nothing about it.
     """
 
     def __init__(self, numbers: list[int], workers: int) -> None:
@@ -243,7 +245,8 @@ class _Cutter:
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         while self.left:
-            size = max(1, min(int(self._size), len(self.left) // (4 * self._workers)))
+            most = len(self.left) // (4 * self._workers) if self._workers > 1 else len(self.left)
+            size = max(1, min(int(self._size), most))
             here = [self.left.pop() for _ in range(size)]
             yield here[0], here
 
@@ -259,13 +262,20 @@ def _batch(packed: bytes, seed: int, numbers: list[int], request: Request) -> _B
 
 def _done(planner: _Planner, numbers: list[int], request: Request) -> _Batch:
     """Do a batch."""
-    begin, done = time.perf_counter(), list[Outcome]()
+    begin, stopped = time.perf_counter(), None
+    done, held = list[Outcome](), list[_Simulated]()
     for number in numbers:
         try:
-            done.append(_replication(planner, number, request))
+            one = _simulated(planner, number, request)
         except RunError as error:
-            return _Batch(numbers[0], done, error, time.perf_counter() - begin)
-    return _Batch(numbers[0], done, None, time.perf_counter() - begin)
+            stopped = error
+            break
+        if held and (not one.tallied.is_like(held[0].tallied) or len(held) * one.tallied.totals.size >= TOGETHER):
+            done += _measured(held)
+            held.clear()
+        held.append(one)
+    done += _measured(held) if held else []
+    return _Batch(numbers[0], done, stopped, time.perf_counter() - begin)
 
 
 def _until_an_error(batch: _Batch) -> Iterator[list[Outcome]]:
@@ -276,7 +286,17 @@ def _until_an_error(batch: _Batch) -> Iterator[list[Outcome]]:
         raise batch.error
 
 
-def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
+class _Simulated(NamedTuple):
+    """A replication that is yet to be measured."""
+
+    number: int
+    tallied: views.Tallied
+    log: Columns | None
+    deals: Columns | None
+
+
+def _simulated(planner: _Planner, number: int, request: Request) -> _Simulated:
+    """Run a replication and add it up."""
     plan = planner.plan(number)
     coming = loads(plan, planner.seed, number, request.engine)
     try:
@@ -284,21 +304,37 @@ def _replication(planner: _Planner, number: int, request: Request) -> Outcome:
         tallied = views.tallied(coming if whole is None else [whole], plan, UNITS, request.by)
     except RunError as error:
         raise RunError(f"replication {number} stopped: {error}") from None
-    return Outcome(
-        number=number,
-        metrics=_stacked(tallied.view())[:, 0],
-        grouped=_stacked(tallied.view(grouped=True)) if request.by else np.zeros((0, 0, 0)),
-        groups=tallied.groups,
-        funnel=kpi_tables.funnel_of(tallied.totals),
-        queues=kpi_tables.queues_of(tallied.totals),
-        log=moves_log(whole, plan) if whole and request.log else None,
-        deals=deal_ends(whole, plan) if whole and request.deals else None,
-        events=tallied.totals.events,
-    )
+    log = moves_log(whole, plan) if whole and request.log else None
+    return _Simulated(number, tallied, log, deal_ends(whole, plan) if whole and request.deals else None)
+
+
+def _measured(several: Sequence[_Simulated]) -> Iterator[Outcome]:
+    """Measure replications that are like each other, all at once: to do it one by one would take several times as long.
+
+    Each number comes out as it would alone, to the bit.
+    """
+    tallied = views.together([one.tallied for one in several])
+    metrics = _stacked(tallied.view())[:, :, 0]
+    by_group = tallied.by is not None
+    grouped = _stacked(tallied.view(grouped=True)) if by_group else np.zeros((len(several), 0, 0, 0))
+    funnel, queues = kpi_tables.funnel_of(tallied.totals), kpi_tables.queues_of(tallied.totals)
+    for k, one in enumerate(several):
+        yield Outcome(
+            number=one.number,
+            metrics=metrics[k],
+            grouped=grouped[k],
+            groups=tallied.groups,
+            funnel=funnel[k],
+            queues=queues[k],
+            log=one.log,
+            deals=one.deals,
+            events=one.tallied.totals.events,
+        )
 
 
 def _stacked(view: kpis.View) -> Floats:
-    return np.stack(list(kpis.measured(view).values()))
+    """Every metric: (replications, metrics, groups, periods)."""
+    return np.stack(list(kpis.measured(view).values()), axis=1)
 
 
 class Keeper(Protocol):

@@ -13,6 +13,7 @@ last column that after the last edge; nothing that runs on for some time is spre
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
@@ -418,9 +419,10 @@ def frame_of(plan: Plan, edges: Floats) -> Frame:
 
 @dataclass(frozen=True)
 class Totals:
-    """One replication, added up."""
+    """One replication, added up; or several (`stacked`), with an axis for them before the others of each cube."""
 
     frame: Frame
+    room: Room
     cubes: Cubes
     moves: Moves
     money: Money
@@ -436,9 +438,28 @@ class Totals:
     def came(self) -> Floats:
         """By stage: how many came into it from the first edge on."""
         into = (self.moves.goal < self.plan.n_stages) & (self.moves.cause != OPENED)
-        came = np.zeros(self.plan.n_stages)
-        np.add.at(came, self.moves.goal[into], self.cubes.moves[into, 0, 1:].sum(axis=1))
+        leads_to = self.moves.goal[into, np.newaxis] == np.arange(self.plan.n_stages)
+        came: Floats = self.cubes.moves[..., into, 0, 1:].sum(axis=-1) @ leads_to.astype(np.float64)
         return came
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are in the cubes."""
+        return sum(cube.size for cube in self.cubes)
+
+
+def stacked(several: Sequence[Totals]) -> Totals:
+    """Replications of one frame and with as many groups as one, so that what costs the same for each is done once."""
+    frame = several[0].frame
+    room = frame.room(several[0].room.groups)
+    cubes = [_with_room(one.cubes, one.room, room) for one in several]
+    together = Cubes._make(np.stack(same) for same in zip(*cubes, strict=True))
+    return _totals(frame, room, together, sum(one.events for one in several))
+
+
+def _totals(frame: Frame, room: Room, cubes: Cubes, events: int) -> Totals:
+    """Totals in cubes with room for the kinds that the frame knows by now."""
+    return Totals(frame, room, cubes, frame.moves.known, frame.money.known, frame.tasks.known, events)
 
 
 _NO_GROUPS = np.empty(0, dtype=np.int64)
@@ -511,8 +532,7 @@ class Tally:
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that are known by now."""
         room = self.frame.room(self.groups)
-        if room.size != self._room.size:
-            self.cubes, self._room = _with_room(self.cubes, self._room, room), room
+        self.cubes, self._room = _with_room(self.cubes, self._room, room), room
 
     def finish(self, groups: int = 0) -> Totals:
         """The sums, once all rows are there; with room for at least so many groups."""
@@ -521,7 +541,7 @@ class Tally:
         frame = self.frame
         if frame.staying.any():
             add_last_stays(self.edges, self.cubes.stays, self.people, frame.staying, self.count, self.plan.days)
-        return Totals(frame, self.cubes, frame.moves.known, frame.money.known, frame.tasks.known, self.events)
+        return _totals(frame, self._room, self.cubes, self.events)
 
 
 # --- room -------------------------------------------------------------------------------------------------------------
@@ -547,7 +567,9 @@ def _empty(frame: Frame, room: Room) -> Cubes:
 
 
 def _with_room(cubes: Cubes, before: Room, room: Room) -> Cubes:
-    """The same sums in cubes with more room."""
+    """The same sums in cubes with so much room, if it is more."""
+    if before.size == room.size:
+        return cubes
     groups = 1 + before.groups
     grown = {}
     for name, kinds in _BY_KIND.items():

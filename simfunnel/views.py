@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from simfunnel.kpis import View, Ways
 from simfunnel.numerics import Flags, Ints
 from simfunnel.periods import Cut, cut
 from simfunnel.plan import NOWHERE, Plan
-from simfunnel.tally import Tally, Totals
+from simfunnel.tally import Tally, Totals, stacked
 
 GROUPINGS = ("source", "member", "generation", "outcome")
 """How prospects can be grouped, besides by an attribute; member: the last one; outcome: where they stand at last."""
@@ -23,12 +23,16 @@ AT_LAST = ("member", "outcome")
 
 @dataclass(frozen=True)
 class Tallied:
-    """One replication, added up: for everyone and, where asked, by group."""
+    """One replication or several, added up: for everyone and, where asked, by group."""
 
     totals: Totals
     cut: Cut
     groups: tuple[str, ...] = ()
     by: str | None = None
+
+    def is_like(self, other: Tallied) -> bool:
+        """Whether the two can be measured together."""
+        return (self.totals.frame, self.cut, self.groups) == (other.totals.frame, other.cut, other.groups)
 
     def view(self, *, grouped: bool = False) -> View:
         """For everyone, or by group."""
@@ -50,6 +54,11 @@ def tallied(loads: Iterable[Records], plan: Plan, units: tuple[str, ...], by: st
     names = names_of(plan, by)
     totals = tally.finish(max(len(names), 1))
     return Tallied(totals, periods, names or tuple(map(str, range(tally.groups))), by)
+
+
+def together(several: Sequence[Tallied]) -> Tallied:
+    """Replications that are like each other as one, whose arrays have an axis for them before all others."""
+    return replace(several[0], totals=stacked([one.totals for one in several]))
 
 
 @dataclass(frozen=True)

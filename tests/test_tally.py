@@ -71,6 +71,12 @@ def test_every_metric_is_as_said_plainly(scenario: Scenario, by: str | None, uni
 # --- loads ------------------------------------------------------------------------------------------------------------
 
 
+def alone(planner: replicate._Planner, number: int, request: Request) -> Outcome:
+    """The outcome of one replication by itself."""
+    (outcome,) = replicate._done(planner, [number], request).outcomes
+    return outcome
+
+
 def same_bytes(one: Outcome, other: Outcome) -> None:
     """Two outcomes are the same, to the last bit."""
     assert one.groups == other.groups
@@ -89,19 +95,18 @@ def test_the_size_of_loads_changes_no_outcome(chunk: int, file: str, monkeypatch
     attribute = [name for name, drawn in scenario.spec.attributes.items() if drawn.levels][:1]
     asked = [Request(by=by) for by in (None, *views.GROUPINGS, *attribute)] + [Request(log=True, deals=True)]
     planner = replicate._Planner(scenario, 1)
-    whole = [replicate._replication(planner, 0, request) for request in asked]
+    whole = [alone(planner, 0, request) for request in asked]
     helpers.little_room(monkeypatch, CHUNK=chunk)
     parts = len(list(replicate.loads(planner.plan(0), 1, 0, "compiled")))
     assert parts > 2
     for request, outcome in zip(asked, whole, strict=True):
-        same_bytes(outcome, replicate._replication(planner, 0, request))
+        same_bytes(outcome, alone(planner, 0, request))
 
 
 def test_the_engine_changes_no_outcome() -> None:
     planner = replicate._Planner(load(QUICKSTART), 1)
     one, other = (
-        replicate._replication(planner, 3, Request(by="generation", log=True, deals=True, engine=engine))
-        for engine in replicate.ENGINES
+        alone(planner, 3, Request(by="generation", log=True, deals=True, engine=engine)) for engine in replicate.ENGINES
     )
     same_bytes(one, other)
 
@@ -169,11 +174,49 @@ def test_kinds_are_numbered_in_order_whatever_comes_first() -> None:
 def test_what_ran_before_changes_no_outcome(by: str | None) -> None:
     """Kinds that came up in earlier replications of a plan are known in the next."""
     scenario = load(ROOT / "scenarios/world/w19_credit_and_collection.yaml")
-    alone = replicate._replication(replicate._Planner(scenario, 1), 0, Request(by=by))
+    first = alone(replicate._Planner(scenario, 1), 0, Request(by=by))
     planner = replicate._Planner(scenario, 1)
     for number in range(1, 6):
-        replicate._replication(planner, number, Request(by=by))
-    same_bytes(alone, replicate._replication(planner, 0, Request(by=by)))
+        alone(planner, number, Request(by=by))
+    same_bytes(first, alone(planner, 0, Request(by=by)))
+
+
+CROWD = {
+    "teams": {f"team {k}": {"size": 2, "pay": "1.1 per h"} for k in range(12)},
+    "sources": {"web": {"rate": "9.7 per day", "cost": 1.3}},
+    "horizon": "40 days",
+    "stages": {
+        f"stage {k}": {
+            "work": {"team": f"team {k}", "effort": {"exponential": "3 h"}},
+            "cost_per_day": 0.1,
+            "exits": {f"stage {k + 1}" if k < 11 else "lost": {"after": {"exponential": "1 day"}}},
+        }
+        for k in range(12)
+    },
+}
+"""So many stages and teams that a sum over them could be added up in another order."""
+
+
+@pytest.mark.parametrize("by", [None, *views.GROUPINGS])
+@pytest.mark.parametrize("named", ["quickstart.yaml", "world/w19_credit_and_collection.yaml", "crowd", "uncertain"])
+def test_replications_that_are_measured_together_are_as_alone(named: str, by: str | None) -> None:
+    made = {"crowd": CROWD, "uncertain": {**CROWD, "sources": {"web": {"rate": "5 to 9 per day"}}}}
+    scenario = helpers.toy(**made[named]) if named in made else load(ROOT / "scenarios" / named)
+    request = Request(by=by, log=True)
+    several = replicate._done(replicate._Planner(scenario, 1), [*range(5), 2], request).outcomes
+    assert [outcome.number for outcome in several] == [*range(5), 2]
+    for outcome in several:
+        same_bytes(outcome, alone(replicate._Planner(scenario, 1), outcome.number, request))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(scenario=strategies.scenarios(everything=True), by=st.sampled_from(GROUPINGS))
+def test_of_any_scenario_too(scenario: Scenario, by: str | None) -> None:
+    planner, request = replicate._Planner(scenario, 1), Request(by=by)
+    batch = replicate._done(planner, [0, 1, 2], request)
+    for outcome in batch.outcomes:
+        same_bytes(outcome, alone(planner, outcome.number, request))
+    assert batch.error or len(batch.outcomes) == 3
 
 
 def test_kinds_that_come_up_elsewhere_meanwhile_change_nothing() -> None:
