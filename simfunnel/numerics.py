@@ -30,13 +30,13 @@ Word = np.uint64
 """A 32-bit word, kept in 64 bits so that products do not overflow."""
 
 
-def rows_of(table: Any) -> Rows:
-    """A table of columns (a NamedTuple) as an array of records; the shorter columns are filled up.
+def rows_of(table: Any, **more: Ints | Floats) -> Rows:
+    """A table of columns (a NamedTuple), and more columns, as an array of records; the shorter columns are filled up.
 
     A function that gets a table so is handed one array. Columns of pairs become two fields: `NAME_fixed`, `NAME_share`.
     """
     columns: dict[str, Any] = {}
-    for name, column in table._asdict().items():
+    for name, column in {**table._asdict(), **more}.items():
         columns |= {name: column} if column.ndim == 1 else dict(
             zip((f"{name}_fixed", f"{name}_share"), column.T, strict=True)
         )  # fmt: skip
@@ -557,11 +557,11 @@ def effect(effects: Rows, conditions: Rows, slot: int, facts: Floats, now: float
 
 
 @inner
-def pick(weights: Floats, many: int, total: float, u: float) -> int:
-    """The index chosen by u in proportion to so many weights, whose sum is given; -1 where all are zero."""
+def pick(weights: Floats, start: int, end: int, total: float, u: float) -> int:
+    """The index chosen by u in proportion to weights[start:end], whose sum is given; -1 where all are zero."""
     mark = u * total
     last = -1
-    for k in range(many):
+    for k in range(start, end):
         if weights[k] > 0.0:
             last = k
             if mark < weights[k]:
@@ -576,7 +576,7 @@ def choose(weights: Floats, u: float) -> int:
     total = 0.0
     for w in weights:
         total += w
-    return pick(weights, len(weights), total, u)
+    return pick(weights, 0, len(weights), total, u)
 
 
 @compiled

@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import pairwise
+from operator import add
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -135,11 +138,42 @@ def _prepared(plan: Plan) -> Prepared:
             return latest
         _SPARE[:] = [(room.state.rows_i, room.state.rows_f) for room in latest.idle[:1]]
     counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
-    tables = {name: rows_of(getattr(plan, name)) for name in kernel.Parts._fields if name != "known_of"}
-    sizes, parts = np.array([len(column) for column in counted]), kernel.Parts(known_of=plan.known_of, **tables)
+    told = _told(plan)
+    tables = {
+        name: rows_of(table, **told.get(name, {}))
+        for name in kernel.Parts._fields
+        if hasattr(table := getattr(plan, name, None), "_fields")
+    }
+    sizes = np.array([len(column) for column in counted])
+    parts = kernel.Parts(known_of=plan.known_of, chances=plan.exits.chance, **tables)
     prepared = Prepared(plan, sizes, parts)
     _LATEST[:] = [prepared]
     return prepared
+
+
+def _told(plan: Plan) -> dict[str, dict[str, Ints | Floats]]:
+    """What the loop would find out again and again, told beforehand: more columns of the plan's tables.
+
+    Where there are effects on an exit (`odds_change`, `time_changes`, `may_miss`) or a stage (`effort_changes`,
+    `patience_changes`); of a stage the sum of its exits' chances (`total`), whether its exits and their times are alike
+    for all who are there (`alike`), and whether entering it is more than to be there (`does_more`).
+    """
+    slots, stages, exits, acts = plan.slots, plan.stages, plan.exits, np.diff(plan.effects["slot_start"])
+    on_exits = {"odds_change": slots.odds(0), "time_changes": slots.time(0), "may_miss": slots.hazard(0)}
+    on_stages = {"effort_changes": slots.effort(0), "patience_changes": slots.patience(0)}
+    of_exits: dict[str, Ints | Floats] = {name: acts[first : first + slots.exits] for name, first in on_exits.items()}
+    of_stages: dict[str, Ints | Floats] = {
+        name: acts[first : first + slots.stages] for name, first in on_stages.items()
+    }
+    changes = np.sum([*of_exits.values()], axis=0) + exits.forward * np.any(plan.members.skill != 1.0)
+    ways = [slice(*ends) for ends in pairwise(stages.exit_start.tolist())]
+    of_stages["total"] = np.array([reduce(add, exits.chance[way].tolist(), 0.0) for way in ways])  # as the loop adds
+    of_stages["alike"] = np.array([not changes[way].any() for way in ways], dtype=np.int64)
+    money = [column.any(axis=1) for column in (stages.books, stages.cash, stages.cost)]
+    rules = [np.diff(column) > 0 for column in (stages.route_start, stages.refers_start)]
+    does_more = np.any([*money, *rules, stages.customer, stages.limit != NOWHERE], axis=0)
+    of_stages["does_more"] = does_more.astype(np.int64)
+    return {"exits": of_exits, "stages": of_stages}
 
 
 def _room(plan: Plan) -> Room:
@@ -176,7 +210,7 @@ def _room(plan: Plan) -> Room:
         able=np.empty(n_members, dtype=np.int64),
         marks=plan.maps.start.copy(),
         candidate=candidate,
-        weights=np.zeros(max(np.diff(plan.stages.exit_start).max(initial=0), 1)),
+        weights=np.zeros(len(plan.exits.to)),
         rows_i=rows[0],
         rows_f=rows[1],
         attributes=np.empty((CHUNK, len(plan.attribute_names))),

@@ -9,7 +9,8 @@ the team's event, and the one who is served without the queue and the grant. And
 taken off, where SimPy lets it ring in vain.
 
 It is one long function on purpose: numba compiles a step that stands once, in one loop, in a fraction of the time that
-it takes for many functions which hand these arrays to each other, and it runs faster.
+it takes for many functions which hand these arrays to each other, and it runs faster. What few scenarios ask of a step
+is a step of its own, off the way of all others: a question there costs them little, but its answer's code much.
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ NOT_DRAWN = -1.0  # the random number of a choice that is yet to be drawn
     R_ROUND, R_FAST, R_THEN, REFERRED, AT_ONCE_COUNT, TEAM, FOUND, ERROR_AT, MISSED,
 ) = range(AGENDA_COUNTS, AGENDA_COUNTS + 36)  # fmt: skip
 COUNTS = AGENDA_COUNTS + 36
-NOW, DUE, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, DUE_AT, DUE_AGE = range(8)
-CLOCKS = 8
+NOW, DUE, B_REWARD, R_ENTERED, AT_ONCE_SINCE, HOURS, SPAN, DUE_AT, DUE_AGE = range(9)
+CLOCKS = 9
 
 # Where each table of the records begins among the columns of rows_i and rows_f, and how many columns there are.
 PEOPLE_I, MOVES_I, TASKS_I, MONEY_I, ROWS_I = 0, 5, 10, 17, 20
@@ -140,8 +141,8 @@ STEPS = 1 << STEP_BITS
 (
     WAIT, COME, NEXT_OF_STREAM, NEXT_OF_LIST, NEXT_DEAL, NEXT_FOUND, BORN, CLOSE, LEAVE, REFER, HAND_OUT, ENTER, BEGIN,
     TOUCHING, ASK, READY, WORK, WORKED, GAP_OVER, LIMIT_OVER, CHOOSE, EXIT_OVER, VISIT_START, VISIT_READY, TOUCHED,
-    QUIT, WAKE, BRING, STREAM, LISTED, OPEN_SOURCE, OPEN,
-) = range(32)  # fmt: skip
+    QUIT, WAKE, BRING, STREAM, LISTED, OPEN_SOURCE, OPEN, ENTERED, EFFORT_CHANGED, WEIGH, STAY,
+) = range(36)  # fmt: skip
 
 # Why the loop returns.
 DONE, FLUSH, GROW, CIRCLE, ENDLESS_ROUNDS, CHAIN_AT_ONCE, CHAIN_WITHOUT_END = range(7)
@@ -180,6 +181,7 @@ class Parts(NamedTuple):
     teams: Rows
     members: Rows
     purposes: Rows
+    chances: Floats  # of the exits
 
 
 class State(NamedTuple):
@@ -368,7 +370,7 @@ def advance(
     acts, conditions = world.effects, world.conditions
     drawn, sources, deals, known_of, stages = parts.drawn, parts.sources, parts.deals, parts.known_of, parts.stages
     exits, routes, referrals, teams, members = parts.exits, parts.routes, parts.referrals, parts.teams, parts.members
-    purposes = parts.purposes
+    purposes, chances = parts.purposes, parts.chances
     n_stages, n_exits, n_sources = sizes[0], sizes[1], sizes[2]
     n_teams, n_drawn, n_deals = sizes[3], sizes[4], sizes[5]
     n_attributes = attributes.shape[1]
@@ -721,8 +723,19 @@ def advance(
             facts[VISITS] = visit
             facts[TOUCHES] = 0.0
             facts[WAITED] = 0.0
+            floats[p, DEADLINE] = math.inf
+            step = ENTERED if stages[s].does_more else BEGIN
+        elif step == ENTERED:  # what some stages do with those who enter: a limit of time, money, routes, referrals
+            s, visit, age = ints[p, PLACE], ints[p, TURN], floats[p, AGED]
+            facts = floats[p, FACTS_AT:]
             step = BEGIN
-            if cause != OPENED:
+            if stages[s].limit != NOWHERE:
+                u = uniform(seed, replication, ints[p, KEY], purposes[s].limit, visit)
+                if age != 0.0:
+                    floats[p, DEADLINE] = now - age + quantile_beyond(tables, stages[s].limit, age, u)
+                else:
+                    floats[p, DEADLINE] = now + quantile(tables, stages[s].limit, u)
+            if ints[p, CAUSE] != OPENED:
                 who = ints[p, NUMBER]
                 value = facts[VALUE]
                 if stages[s].books_fixed != 0.0 or stages[s].books_share != 0.0:
@@ -734,7 +747,7 @@ def advance(
                 if stages[s].cost_fixed != 0.0 or stages[s].cost_share != 0.0:
                     amount = stages[s].cost_fixed + stages[s].cost_share * value
                     pay(count, rows_i, rows_f, now, who, s, STAGE_COST, amount)
-                if floats[p, OWED] != 0.0 and stages[s].customer:
+                if stages[s].customer:
                     pay(count, rows_i, rows_f, now, who, s, REWARD, floats[p, OWED])
                     floats[p, OWED] = 0.0
                 if stages[s].route_start < stages[s + 1].route_start:
@@ -747,7 +760,7 @@ def advance(
             if step == BEGIN and stages[s].refers_start < stages[s + 1].refers_start:
                 count[R_RULE], count[R_LAST] = stages[s].refers_start, stages[s + 1].refers_start
                 count[R_ROUND], count[R_FAST], count[R_THEN] = 0, 0, BEGIN
-                clock[R_ENTERED] = now - floats[p, AGED]
+                clock[R_ENTERED] = now - age
                 step = REFER
         elif step == REFER:  # one round of one rule
             rule = count[R_RULE]
@@ -813,17 +826,9 @@ def advance(
                 count[R_ROUND], count[R_FAST] = 0, 0
                 clock[R_ENTERED] = now - floats[p, AGED]
         elif step == BEGIN:
-            s, visit, age = ints[p, PLACE], ints[p, TURN], floats[p, AGED]
-            deadline = math.inf
-            if stages[s].limit != NOWHERE:
-                u = uniform(seed, replication, ints[p, KEY], purposes[s].limit, visit)
-                if age != 0.0:
-                    deadline = now - age + quantile_beyond(tables, stages[s].limit, age, u)
-                else:
-                    deadline = now + quantile(tables, stages[s].limit, u)
-            floats[p, DEADLINE], floats[p, CHOICE] = deadline, NOT_DRAWN
+            floats[p, CHOICE] = NOT_DRAWN
             ints[p, TOUCH] = 0
-            step = TOUCHING if stages[s].touches > 0 and age == 0.0 else CHOOSE
+            step = TOUCHING if stages[ints[p, PLACE]].touches > 0 and floats[p, AGED] == 0.0 else CHOOSE
         elif step == TOUCHING:
             s = ints[p, PLACE]
             if stages[s].team == NOWHERE:
@@ -882,7 +887,7 @@ def advance(
                     patience = sample(
                         tables, stages[s].patience, seed, replication, ints[p, KEY], purposes[s].patience, index
                     )
-                    if acts[patience_slot + s + 1].slot_start > acts[patience_slot + s].slot_start:
+                    if stages[s].patience_changes:
                         patience *= factor(world, patience_slot + s, facts, floats[p, SINCE], now)
                     if now + patience <= until:
                         until, late = now + patience, GAVE_UP
@@ -944,10 +949,12 @@ def advance(
                 seed, replication, ints[p, KEY], purposes[s].effort, index, purposes[s].choice, ints[p, TURN]
             )
             clock[HOURS] = quantile(tables, stages[s].effort, u)
-            if acts[effort_slot + s + 1].slot_start > acts[effort_slot + s].slot_start:
-                clock[HOURS] *= factor(world, effort_slot + s, facts, floats[p, SINCE], now)
             pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
             count[TEAM] = t
+            step = EFFORT_CHANGED if stages[s].effort_changes else WORK
+        elif step == EFFORT_CHANGED:
+            s = ints[p, PLACE]
+            clock[HOURS] *= factor(world, effort_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
             step = WORK
         elif step == VISIT_READY:
             source = int(floats[p, FACTS_AT + SOURCE])
@@ -998,6 +1005,30 @@ def advance(
             ints[p, EXIT], ints[p, CAUSE] = stages[ints[p, PLACE]].limit_to, LIMITED
             step = LEAVE
         elif step == CHOOSE:
+            s, deadline = ints[p, PLACE], floats[p, DEADLINE]
+            if not stages[s].alike or floats[p, AGED] != 0.0:
+                step = WEIGH
+                continue
+            first, last = stages[s].exit_start, stages[s + 1].exit_start
+            if last - first == 1:
+                e = first if stages[s].total > 0.0 else NOWHERE
+            else:
+                u = floats[p, CHOICE]
+                if u == NOT_DRAWN:
+                    u = uniform(seed, replication, ints[p, KEY], purposes[s].choice, ints[p, TURN])
+                e = pick(chances, first, last, stages[s].total, u)
+            wait = math.inf
+            if e != NOWHERE and exits[e].to != NOWHERE:
+                ints[p, EXIT] = e
+                wait = sample(tables, exits[e].after, seed, replication, ints[p, KEY], purposes[e].after, ints[p, TURN])
+                wait = pace_wait(maps, exits[e].pace, now, wait)
+            if now + wait <= deadline and wait < math.inf:
+                due, urgency, what = now + wait, 1, p << STEP_BITS | EXIT_OVER
+                step = WAIT
+            else:
+                clock[SPAN] = wait
+                step = STAY
+        elif step == WEIGH:  # the same where it depends on who chooses, and for how long they have been there
             s, visit, deadline = ints[p, PLACE], ints[p, TURN], floats[p, DEADLINE]
             facts, since = floats[p, FACTS_AT:], floats[p, SINCE]
             first, last = stages[s].exit_start, stages[s + 1].exit_start
@@ -1011,31 +1042,30 @@ def advance(
             total = 0.0
             for e in range(first, last):
                 weight = exits[e].chance
-                if acts[e + 1].slot_start > acts[e].slot_start:
+                if exits[e].odds_change:
                     weight *= factor(world, e, facts, since, at)
                 if exits[e].forward:
                     weight *= skill
                 if age != 0.0 and exits[e].to != NOWHERE:
                     stretch = 1.0
-                    if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
+                    if exits[e].time_changes:
                         stretch = factor(world, n_exits + e, facts, since, at)
                     old = pace_since(maps, exits[e].pace, at, age)
                     weight *= still_there(tables, exits[e].after, old + passed, stretch)
-                weights[e - first] = weight
+                weights[e] = weight
                 total += weight
             if last - first == 1:
-                k = 0 if weights[0] > 0.0 else -1
+                e = first if total > 0.0 else NOWHERE
             else:
                 u = floats[p, CHOICE]
                 if u == NOT_DRAWN or missed > 0:
                     u = uniform(seed, replication, ints[p, KEY], purposes[s].choice ^ again, index)
-                k = pick(weights, last - first, total, u)
+                e = pick(weights, first, last, total, u)
             wait = math.inf
-            if k >= 0 and exits[first + k].to != NOWHERE:
-                e = first + k
+            if e != NOWHERE and exits[e].to != NOWHERE:
                 ints[p, EXIT] = e
                 stretch = 1.0
-                if acts[n_exits + e + 1].slot_start > acts[n_exits + e].slot_start:
+                if exits[e].time_changes:
                     stretch = factor(world, n_exits + e, facts, since, at)
                 if age != 0.0:
                     u = uniform(seed, replication, ints[p, KEY], purposes[e].after ^ again, index)
@@ -1047,22 +1077,25 @@ def advance(
                     )
                 wait = pace_wait(maps, exits[e].pace, at, wait)
                 falls_due = at + wait
-                if (
-                    acts[hazard_slot + e + 1].slot_start > acts[hazard_slot + e].slot_start
-                    and (wait > 0.0 and falls_due <= deadline and falls_due < days and missed < MOST_MISSES)
-                ):  # fmt: skip
+                if exits[e].may_miss and (
+                    wait > 0.0 and falls_due <= deadline and falls_due < days and missed < MOST_MISSES
+                ):
                     index, purpose = visit << MISSES | missed, purposes[e].after ^ TAKES_PLACE
                     u = uniform(seed, replication, ints[p, KEY], purpose, index)
                     if u >= factor(world, hazard_slot + e, facts, since, falls_due):
                         clock[DUE_AT], clock[DUE_AGE], count[MISSED] = falls_due, age + wait, missed + 1
                         continue
                 wait += at - now
+            clock[SPAN] = wait
+            step = STAY
+        elif step == STAY:  # until the exit, or the end of the time in the stage, or for ever
+            wait, deadline = clock[SPAN], floats[p, DEADLINE]
             step = WAIT
             if now + wait <= deadline and wait < math.inf:
                 due, urgency, what = now + wait, 1, p << STEP_BITS | EXIT_OVER
             elif deadline < math.inf:
                 due, urgency, what = now + max(0.0, deadline - now), 1, p << STEP_BITS | LIMIT_OVER
-            else:  # stays for ever
+            else:
                 ints[p, ENDED] = 1
                 let_go(count, ints, p)
         elif step == EXIT_OVER:
