@@ -378,7 +378,7 @@ def forward(maps: Maps, m: int, x: float) -> float:
     return height(maps, m, x, a + count_up_to(maps.x, a, a + maps.size[m], x))
 
 
-@inner
+@inlined
 def forward_twice(maps: Maps, m: int, x: float, later: float) -> tuple[float, float]:
     """`forward` at two times, which for the most part lie between the same two points."""
     a = maps.start[m]
