@@ -270,7 +270,9 @@ def _done(planner: _Planner, numbers: list[int], request: Request) -> _Batch:
         except RunError as error:
             stopped = error
             break
-        if held and (not one.tallied.is_like(held[0].tallied) or len(held) * one.tallied.totals.size >= TOGETHER):
+        if held and (
+            not one.tallied.is_like(held[0].tallied) or len(held) * one.tallied.totals.numbers.size >= TOGETHER
+        ):
             done += _measured(held)
             held.clear()
         held.append(one)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -355,6 +356,23 @@ class Room(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Layout:
+    """Where each cube stands among the numbers of a replication, which all lie in one array."""
+
+    parts: tuple[tuple[slice, tuple[int, ...]], ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return int(self.parts[-1][0].stop)
+
+    def cubes(self, numbers: Floats) -> Cubes:
+        """The cubes of (..., all numbers)."""
+        several = numbers.shape[:-1]
+        return Cubes._make(numbers[..., part].reshape(several + shape) for part, shape in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A plan and the edges of its elementary intervals, with what they tell before anything has happened.
 
@@ -383,6 +401,16 @@ class Frame:
     def room(self, groups: int) -> Room:
         """What there has to be room for, with so many groups."""
         return Room(groups, self.moves.codes, self.money.codes, self.tasks.codes)
+
+    def layout(self, room: Room) -> Layout:
+        """The numbers for which there is room."""
+        if room.size not in self._layouts:
+            self._layouts[room.size] = _layout(self, room)
+        return self._layouts[room.size]
+
+    @cached_property
+    def _layouts(self) -> dict[tuple[int, ...], Layout]:
+        return {}
 
     @cached_property
     def staying(self) -> Floats:
@@ -419,11 +447,14 @@ def frame_of(plan: Plan, edges: Floats) -> Frame:
 
 @dataclass(frozen=True)
 class Totals:
-    """One replication, added up; or several (`stacked`), with an axis for them before the others of each cube."""
+    """One replication, added up; or several (`stacked`), with an axis for them before the others of each cube.
+
+    `moves`, `money` and `tasks` tell what the kinds are.
+    """
 
     frame: Frame
     room: Room
-    cubes: Cubes
+    numbers: Floats
     moves: Moves
     money: Money
     tasks: Tasks
@@ -434,6 +465,11 @@ class Totals:
         """The plan that was run."""
         return self.frame.plan
 
+    @cached_property
+    def cubes(self) -> Cubes:
+        """The sums."""
+        return self.frame.layout(self.room).cubes(self.numbers)
+
     @property
     def came(self) -> Floats:
         """By stage: how many came into it from the first edge on."""
@@ -442,24 +478,18 @@ class Totals:
         came: Floats = self.cubes.moves[..., into, 0, 1:].sum(axis=-1) @ leads_to.astype(np.float64)
         return came
 
-    @property
-    def size(self) -> int:
-        """How many numbers there are in the cubes."""
-        return sum(cube.size for cube in self.cubes)
-
 
 def stacked(several: Sequence[Totals]) -> Totals:
     """Replications of one frame and with as many groups as one, so that what costs the same for each is done once."""
     frame = several[0].frame
     room = frame.room(several[0].room.groups)
-    cubes = [_with_room(one.cubes, one.room, room) for one in several]
-    together = Cubes._make(np.stack(same) for same in zip(*cubes, strict=True))
-    return _totals(frame, room, together, sum(one.events for one in several))
+    numbers = np.stack([_with_room(frame, one.numbers, one.room, room) for one in several])
+    return _totals(frame, room, numbers, sum(one.events for one in several))
 
 
-def _totals(frame: Frame, room: Room, cubes: Cubes, events: int) -> Totals:
-    """Totals in cubes with room for the kinds that the frame knows by now."""
-    return Totals(frame, room, cubes, frame.moves.known, frame.money.known, frame.tasks.known, events)
+def _totals(frame: Frame, room: Room, numbers: Floats, events: int) -> Totals:
+    """Totals with room for the kinds that the frame knows by now."""
+    return Totals(frame, room, numbers, frame.moves.known, frame.money.known, frame.tasks.known, events)
 
 
 _NO_GROUPS = np.empty(0, dtype=np.int64)
@@ -475,7 +505,8 @@ class Tally:
         self.groups = len(plan.source_names) if by_source else 0  # the others show with the prospects who are in them
         self.people: Rows = np.empty(0, dtype=PERSON)
         self._room = self.frame.room(self.groups)
-        self.cubes = _empty(self.frame, self._room)
+        self._numbers = np.zeros(self.frame.layout(self._room).size)
+        self.cubes = self.frame.layout(self._room).cubes(self._numbers)
 
     def add(self, load: Records, group: Ints | None = None) -> None:
         """Add the next rows; `group` is the group of each new prospect, NOWHERE for one in none."""
@@ -532,7 +563,9 @@ class Tally:
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that are known by now."""
         room = self.frame.room(self.groups)
-        self.cubes, self._room = _with_room(self.cubes, self._room, room), room
+        if room.size != self._room.size:
+            self._numbers, self._room = _with_room(self.frame, self._numbers, self._room, room), room
+            self.cubes = self.frame.layout(room).cubes(self._numbers)
 
     def finish(self, groups: int = 0) -> Totals:
         """The sums, once all rows are there; with room for at least so many groups."""
@@ -541,7 +574,7 @@ class Tally:
         frame = self.frame
         if frame.staying.any():
             add_last_stays(self.edges, self.cubes.stays, self.people, frame.staying, self.count, self.plan.days)
-        return _totals(frame, self._room, self.cubes, self.events)
+        return _totals(frame, self._room, self._numbers, self.events)
 
 
 # --- room -------------------------------------------------------------------------------------------------------------
@@ -552,8 +585,8 @@ _BY_KIND = {"moves": "moves", "values": "moves", "money": "money", "tasks": "tas
 _BY_GROUP = ("earned", "stays", "brought", "hours")
 
 
-def _empty(frame: Frame, room: Room) -> Cubes:
-    """Cubes of zeros."""
+def _layout(frame: Frame, room: Room) -> Layout:
+    """Where each cube stands, and its shape."""
     plan, rows = frame.plan, 1 + room.groups
     members, teams, stages, columns = len(plan.member_names), len(plan.team_names), plan.n_stages, len(frame.edges) + 1
     shapes: dict[str, tuple[int, ...]] = {
@@ -563,21 +596,22 @@ def _empty(frame: Frame, room: Room) -> Cubes:
     shapes |= {"fates": (1 + stages, len(plan.place_names), len(CAUSES)), "days": (1 + stages,)}
     shapes |= dict.fromkeys(("waited", "delayed"), (teams, 1 + stages))
     shapes |= {"asked": (teams, 1 + stages, OUTCOMES), "queued": (teams,)}
-    return Cubes(**{name: np.zeros(shape) for name, shape in shapes.items()})
+    ends = [0, *accumulate(math.prod(shapes[name]) for name in Cubes._fields)]
+    parts = [slice(*both) for both in pairwise(ends)]
+    return Layout(tuple((part, shapes[name]) for part, name in zip(parts, Cubes._fields, strict=True)))
 
 
-def _with_room(cubes: Cubes, before: Room, room: Room) -> Cubes:
-    """The same sums in cubes with so much room, if it is more."""
+def _with_room(frame: Frame, numbers: Floats, before: Room, room: Room) -> Floats:
+    """The same sums among numbers with so much room, if it is more."""
     if before.size == room.size:
-        return cubes
-    groups = 1 + before.groups
-    grown = {}
-    for name, kinds in _BY_KIND.items():
-        cube, codes = getattr(cubes, name), getattr(room, kinds)
-        grown[name] = np.zeros((len(codes), 1 + room.groups, cube.shape[2]))
-        grown[name][np.searchsorted(codes, getattr(before, kinds)), :groups] = cube
-    for name in _BY_GROUP if room.groups > before.groups else ():
-        cube = getattr(cubes, name)
-        grown[name] = np.zeros((1 + room.groups, cube.shape[1]))
-        grown[name][:groups] = cube
-    return cubes._replace(**grown)
+        return numbers
+    old = frame.layout(before).cubes(numbers)
+    layout = frame.layout(room)
+    grown = np.zeros(layout.size)
+    for name, cube in layout.cubes(grown)._asdict().items():
+        if kinds := _BY_KIND.get(name):
+            places = np.searchsorted(getattr(room, kinds), getattr(before, kinds))
+            cube[places, : 1 + before.groups] = getattr(old, name)
+        else:
+            cube[tuple(map(slice, getattr(old, name).shape))] = getattr(old, name)
+    return grown
