@@ -173,6 +173,8 @@ def _told(plan: Plan) -> dict[str, dict[str, Ints | Floats]]:
     rules = [np.diff(column) > 0 for column in (stages.route_start, stages.refers_start)]
     does_more = np.any([*money, *rules, stages.customer, stages.limit != NOWHERE], axis=0)
     of_stages["does_more"] = does_more.astype(np.int64)
+    touching = np.where(stages.team == NOWHERE, kernel.TOUCHING, kernel.ASK)
+    of_stages["begins"] = np.where(stages.touches > 0, touching, kernel.CHOOSE)
     return {"exits": of_exits, "stages": of_stages}
 
 

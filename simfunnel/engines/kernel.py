@@ -723,8 +723,11 @@ def advance(
             facts[VISITS] = visit
             facts[TOUCHES] = 0.0
             facts[WAITED] = 0.0
-            floats[p, DEADLINE] = math.inf
-            step = ENTERED if stages[s].does_more else BEGIN
+            floats[p, DEADLINE], floats[p, CHOICE] = math.inf, NOT_DRAWN
+            ints[p, PHASE], ints[p, TOUCH], count[TEAM] = READY, 0, stages[s].team
+            step = stages[s].begins if floats[p, AGED] == 0.0 else CHOOSE
+            if stages[s].does_more:
+                step = ENTERED
         elif step == ENTERED:  # what some stages do with those who enter: a limit of time, money, routes, referrals
             s, visit, age = ints[p, PLACE], ints[p, TURN], floats[p, AGED]
             facts = floats[p, FACTS_AT:]
@@ -826,9 +829,9 @@ def advance(
                 count[R_ROUND], count[R_FAST] = 0, 0
                 clock[R_ENTERED] = now - floats[p, AGED]
         elif step == BEGIN:
-            floats[p, CHOICE] = NOT_DRAWN
-            ints[p, TOUCH] = 0
-            step = TOUCHING if stages[ints[p, PLACE]].touches > 0 and floats[p, AGED] == 0.0 else CHOOSE
+            s = ints[p, PLACE]
+            count[TEAM] = stages[s].team
+            step = stages[s].begins if floats[p, AGED] == 0.0 else CHOOSE
         elif step == TOUCHING:
             s = ints[p, PLACE]
             if stages[s].team == NOWHERE:
@@ -951,7 +954,13 @@ def advance(
             clock[HOURS] = quantile(tables, stages[s].effort, u)
             pay(count, rows_i, rows_f, now, ints[p, NUMBER], s, TOUCH_COST, stages[s].touch_cost)
             count[TEAM] = t
-            step = EFFORT_CHANGED if stages[s].effort_changes else WORK
+            if stages[s].effort_changes:
+                step = EFFORT_CHANGED
+                continue
+            took = work_end_near(maps, marks, members[member].work_map, now, clock[HOURS]) - now
+            note_task(count, rows_i, rows_f, ints, floats, p, t, now, now + took, math.nan)
+            due, urgency, what = now + took, 1, p << STEP_BITS | WORKED
+            step = WAIT
         elif step == EFFORT_CHANGED:
             s = ints[p, PLACE]
             clock[HOURS] *= factor(world, effort_slot + s, floats[p, FACTS_AT:], floats[p, SINCE], now)
@@ -1103,7 +1112,13 @@ def advance(
             for k in range(exits[e].set_start, exits[e + 1].set_start):
                 floats[p, FACTS_AT + exits[k].set_fact] = exits[k].set_value
             ints[p, EXIT], ints[p, CAUSE] = exits[e].to, EXITED
-            step = LEAVE
+            floats[p, AGED] = 0.0
+            step = ENTER
+            if now - floats[p, HOP_SINCE] < MINUTE:
+                step = LEAVE
+            else:
+                ints[p, HOPS] = 0
+                floats[p, HOP_SINCE] = now
 
         # --- a team hands out work ---
         else:
