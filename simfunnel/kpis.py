@@ -124,7 +124,7 @@ class View:
     @property
     def ways(self) -> Ways:
         """The kinds of moves."""
-        return _ways(self.totals.frame, self.totals.moves)
+        return _ways(self.totals.frames[0], self.totals.moves)
 
     def metric(self, name: str) -> Floats:
         """A metric of this view, computed once."""
@@ -287,7 +287,8 @@ def cost(view: View) -> Floats:
     spent = view.money(STAGE_COST, TOUCH_COST, REWARD, SOURCE_COST) + view.sums(view.totals.cubes.stays)
     if view.by not in (None, "source"):
         return spent
-    return spent + _standing(view.totals.frame, view.cut, by_source=view.by is not None)
+    by_source = view.by is not None
+    return spent + view.totals.told(lambda frame: _standing(frame, view.cut, by_source=by_source))
 
 
 @lru_cache(maxsize=4)
@@ -367,7 +368,8 @@ def utilisation(view: View) -> Floats:
 
 def work_hours(view: View) -> tuple[Floats, Floats]:
     """Hours of effort done, and hours on offer, by member and period: both (members, periods)."""
-    return view.cut.sums(view.totals.cubes.busy), _offered(view.totals.frame, view.cut)
+    offered = view.totals.told(lambda frame: _offered(frame, view.cut))
+    return view.cut.sums(view.totals.cubes.busy), offered
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ They live in one module because numba's cache does not notice that a function of
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,11 +41,17 @@ def rows_of(table: Any, **more: Ints | Floats) -> Rows:
         columns |= {name: column} if column.ndim == 1 else dict(
             zip((f"{name}_fixed", f"{name}_share"), column.T, strict=True)
         )  # fmt: skip
-    types = np.dtype([(name, column.dtype) for name, column in columns.items()], align=True)
-    rows = np.zeros(max(len(column) for column in columns.values()), dtype=types)
+    types = tuple((name, column.dtype) for name, column in columns.items())
+    rows = np.zeros(max(map(len, columns.values())), dtype=_row_type(types))
     for name, column in columns.items():
         rows[name][: len(column)] = column
     return rows
+
+
+@lru_cache(maxsize=64)
+def _row_type(columns: tuple[tuple[str, np.dtype[Any]], ...]) -> np.dtype[Any]:
+    """The type of a record with these columns; each replication with a plan of its own asks for the same dozen."""
+    return np.dtype(list(columns), align=True)
 
 
 @inner

@@ -13,7 +13,7 @@ last column that after the last edge; nothing that runs on for some time is spre
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -351,7 +351,7 @@ class Room(NamedTuple):
 
     @property
     def size(self) -> tuple[int, ...]:
-        """A frame's kinds only become more, so their numbers tell them."""
+        """Kinds only become more, so their numbers tell them."""
         return self.groups, len(self.moves), len(self.money), len(self.tasks)
 
 
@@ -372,31 +372,44 @@ class Layout:
         return Cubes._make(numbers[..., part].reshape(several + shape) for part, shape in self.parts)
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A plan and the edges of its elementary intervals, with what they tell before anything has happened.
+class Sizes(NamedTuple):
+    """What the axes of cubes count."""
 
-    It knows the kinds of rows that have come up in replications of the plan, so the next one finds room for them.
+    members: int
+    teams: int
+    stages: int
+    places: int
+    columns: int
+
+    @classmethod
+    def of(cls, plan: Plan, edges: Floats) -> Sizes:
+        """The sizes of a plan's cubes."""
+        return cls(len(plan.member_names), len(plan.team_names), plan.n_stages, len(plan.place_names), len(edges) + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """What the cubes of a scenario's replications have in common, also where each has a plan of its own.
+
+    They know the kinds of rows that have come up in earlier replications, so the next one finds room for them.
     """
 
-    plan: Plan
-    edges: Floats
+    sizes: Sizes
 
     @cached_property
     def moves(self) -> Kinds[Moves]:
         """The kinds of moves."""
-        places = len(self.plan.place_names)
-        return Kinds(Moves, places, places, len(CAUSES))
+        return Kinds(Moves, self.sizes.places, self.sizes.places, len(CAUSES))
 
     @cached_property
     def money(self) -> Kinds[Money]:
         """The kinds of amounts."""
-        return Kinds(Money, 1, len(MONEY), self.plan.n_stages)
+        return Kinds(Money, 1, len(MONEY), self.sizes.stages)
 
     @cached_property
     def tasks(self) -> Kinds[Tasks]:
         """The kinds of tasks."""
-        return Kinds(Tasks, OUTCOMES, self.plan.n_stages, max(len(self.plan.team_names), 1))
+        return Kinds(Tasks, OUTCOMES, self.sizes.stages, max(self.sizes.teams, 1))
 
     def room(self, groups: int) -> Room:
         """What there has to be room for, with so many groups."""
@@ -405,12 +418,21 @@ class Frame:
     def layout(self, room: Room) -> Layout:
         """The numbers for which there is room."""
         if room.size not in self._layouts:
-            self._layouts[room.size] = _layout(self, room)
+            self._layouts[room.size] = _layout(self.sizes, room)
         return self._layouts[room.size]
 
     @cached_property
     def _layouts(self) -> dict[tuple[int, ...], Layout]:
         return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A plan and the edges of its elementary intervals, with what they tell before anything has happened."""
+
+    plan: Plan
+    edges: Floats
+    axes: Axes
 
     @cached_property
     def staying(self) -> Floats:
@@ -441,7 +463,9 @@ _LATEST: list[Frame] = []
 def frame_of(plan: Plan, edges: Floats) -> Frame:
     """The frame of a plan and edges."""
     if not (_LATEST and _LATEST[0].plan is plan and _LATEST[0].edges is edges):
-        _LATEST[:] = [Frame(plan, edges)]
+        sizes = Sizes.of(plan, edges)
+        axes = _LATEST[0].axes if _LATEST and _LATEST[0].axes.sizes == sizes else Axes(sizes)
+        _LATEST[:] = [Frame(plan, edges, axes)]
     return _LATEST[0]
 
 
@@ -449,10 +473,10 @@ def frame_of(plan: Plan, edges: Floats) -> Frame:
 class Totals:
     """One replication, added up; or several (`stacked`), with an axis for them before the others of each cube.
 
-    `moves`, `money` and `tasks` tell what the kinds are.
+    `moves`, `money` and `tasks` tell what the kinds are. There is one frame, or one for each of several replications.
     """
 
-    frame: Frame
+    frames: tuple[Frame, ...]
     room: Room
     numbers: Floats
     moves: Moves
@@ -462,13 +486,22 @@ class Totals:
 
     @property
     def plan(self) -> Plan:
-        """The plan that was run."""
-        return self.frame.plan
+        """The plan that was run, or the first one."""
+        return self.frames[0].plan
+
+    @property
+    def axes(self) -> Axes:
+        """What the cubes of all have in common."""
+        return self.frames[0].axes
+
+    def told(self, tell: Callable[[Frame], Floats]) -> Floats:
+        """What a frame tells; with an axis for the replications where each has its own."""
+        return tell(self.frames[0]) if len(self.frames) == 1 else np.stack([tell(frame) for frame in self.frames])
 
     @cached_property
     def cubes(self) -> Cubes:
         """The sums."""
-        return self.frame.layout(self.room).cubes(self.numbers)
+        return self.axes.layout(self.room).cubes(self.numbers)
 
     @property
     def came(self) -> Floats:
@@ -480,16 +513,19 @@ class Totals:
 
 
 def stacked(several: Sequence[Totals]) -> Totals:
-    """Replications of one frame and with as many groups as one, so that what costs the same for each is done once."""
-    frame = several[0].frame
-    room = frame.room(several[0].room.groups)
-    numbers = np.stack([_with_room(frame, one.numbers, one.room, room) for one in several])
-    return _totals(frame, room, numbers, sum(one.events for one in several))
+    """Replications with the same axes and as many groups as one, so that what costs the same for each is done once."""
+    axes = several[0].axes
+    room = axes.room(several[0].room.groups)
+    numbers = np.stack([_with_room(axes, one.numbers, one.room, room) for one in several])
+    frames = tuple(frame for one in several for frame in one.frames)
+    alike = all(frame is frames[0] for frame in frames)
+    return _totals(frames[:1] if alike else frames, room, numbers, sum(one.events for one in several))
 
 
-def _totals(frame: Frame, room: Room, numbers: Floats, events: int) -> Totals:
-    """Totals with room for the kinds that the frame knows by now."""
-    return Totals(frame, room, numbers, frame.moves.known, frame.money.known, frame.tasks.known, events)
+def _totals(frames: tuple[Frame, ...], room: Room, numbers: Floats, events: int) -> Totals:
+    """Totals with room for the kinds that are known by now."""
+    axes = frames[0].axes
+    return Totals(frames, room, numbers, axes.moves.known, axes.money.known, axes.tasks.known, events)
 
 
 _NO_GROUPS = np.empty(0, dtype=np.int64)
@@ -504,9 +540,10 @@ class Tally:
         self.count = self.events = 0
         self.groups = len(plan.source_names) if by_source else 0  # the others show with the prospects who are in them
         self.people: Rows = np.empty(0, dtype=PERSON)
-        self._room = self.frame.room(self.groups)
-        self._numbers = np.zeros(self.frame.layout(self._room).size)
-        self.cubes = self.frame.layout(self._room).cubes(self._numbers)
+        self._axes = self.frame.axes
+        self._room = self._axes.room(self.groups)
+        self._numbers = np.zeros(self._axes.layout(self._room).size)
+        self.cubes = self._axes.layout(self._room).cubes(self._numbers)
 
     def add(self, load: Records, group: Ints | None = None) -> None:
         """Add the next rows; `group` is the group of each new prospect, NOWHERE for one in none."""
@@ -523,21 +560,21 @@ class Tally:
         add_people(self.edges, self.cubes.brought, self.people, first, *columns)
 
     def _add_moves(self, moves: records.Moves) -> None:
-        kinds, row = self.frame.moves, 0
+        kinds, row = self._axes.moves, 0
         columns = (moves.time, moves.prospect, moves.origin, moves.goal, moves.cause)
         fixed = (self.people, self.frame.staying, kinds.numbers, *columns)
         while (row := add_moves(self.edges, self.cubes, *fixed, row)) < len(moves.time):
             self._learn(kinds, moves.origin, moves.goal, moves.cause)
 
     def _add_money(self, money: records.MoneyRows) -> None:
-        kinds, row = self.frame.money, 0
+        kinds, row = self._axes.money, 0
         columns = (money.time, money.prospect, money.stage, money.kind, money.amount)
         fixed = (self.people, self.plan.stages.term, kinds.numbers, *columns)
         while (row := add_money(self.edges, self.cubes, *fixed, row)) < len(money.time):
             self._learn(kinds, np.zeros_like(money.kind), money.kind, money.stage)
 
     def _add_tasks(self, tasks: records.Tasks) -> None:
-        kinds, row = self.frame.tasks, 0
+        kinds, row = self._axes.tasks, 0
         rows = TaskRows._make(getattr(tasks, name) for name in TaskRows._fields)
         hours = (self.plan.maps, self.plan.members.work_map, self.frame.at_edges, self.plan.days)
         fixed = (self.people, self.by_source, *hours, kinds.numbers, rows)
@@ -562,10 +599,10 @@ class Tally:
 
     def _make_room(self) -> None:
         """Cubes for all groups and kinds that are known by now."""
-        room = self.frame.room(self.groups)
+        room = self._axes.room(self.groups)
         if room.size != self._room.size:
-            self._numbers, self._room = _with_room(self.frame, self._numbers, self._room, room), room
-            self.cubes = self.frame.layout(room).cubes(self._numbers)
+            self._numbers, self._room = _with_room(self._axes, self._numbers, self._room, room), room
+            self.cubes = self._axes.layout(room).cubes(self._numbers)
 
     def finish(self, groups: int = 0) -> Totals:
         """The sums, once all rows are there; with room for at least so many groups."""
@@ -574,7 +611,7 @@ class Tally:
         frame = self.frame
         if frame.staying.any():
             add_last_stays(self.edges, self.cubes.stays, self.people, frame.staying, self.count, self.plan.days)
-        return _totals(frame, self._room, self._numbers, self.events)
+        return _totals((frame,), self._room, self._numbers, self.events)
 
 
 # --- room -------------------------------------------------------------------------------------------------------------
@@ -585,15 +622,15 @@ _BY_KIND = {"moves": "moves", "values": "moves", "money": "money", "tasks": "tas
 _BY_GROUP = ("earned", "stays", "brought", "hours")
 
 
-def _layout(frame: Frame, room: Room) -> Layout:
+def _layout(sizes: Sizes, room: Room) -> Layout:
     """Where each cube stands, and its shape."""
-    plan, rows = frame.plan, 1 + room.groups
-    members, teams, stages, columns = len(plan.member_names), len(plan.team_names), plan.n_stages, len(frame.edges) + 1
+    members, teams, stages, places, columns = sizes
+    rows = 1 + room.groups
     shapes: dict[str, tuple[int, ...]] = {
         name: (len(getattr(room, kinds)), rows, columns) for name, kinds in _BY_KIND.items()
     }
     shapes |= dict.fromkeys(_BY_GROUP, (rows, columns)) | {"busy": (members, columns)}
-    shapes |= {"fates": (1 + stages, len(plan.place_names), len(CAUSES)), "days": (1 + stages,)}
+    shapes |= {"fates": (1 + stages, places, len(CAUSES)), "days": (1 + stages,)}
     shapes |= dict.fromkeys(("waited", "delayed"), (teams, 1 + stages))
     shapes |= {"asked": (teams, 1 + stages, OUTCOMES), "queued": (teams,)}
     ends = [0, *accumulate(math.prod(shapes[name]) for name in Cubes._fields)]
@@ -601,12 +638,12 @@ def _layout(frame: Frame, room: Room) -> Layout:
     return Layout(tuple((part, shapes[name]) for part, name in zip(parts, Cubes._fields, strict=True)))
 
 
-def _with_room(frame: Frame, numbers: Floats, before: Room, room: Room) -> Floats:
+def _with_room(axes: Axes, numbers: Floats, before: Room, room: Room) -> Floats:
     """The same sums among numbers with so much room, if it is more."""
     if before.size == room.size:
         return numbers
-    old = frame.layout(before).cubes(numbers)
-    layout = frame.layout(room)
+    old = axes.layout(before).cubes(numbers)
+    layout = axes.layout(room)
     grown = np.zeros(layout.size)
     for name, cube in layout.cubes(grown)._asdict().items():
         if kinds := _BY_KIND.get(name):

@@ -32,7 +32,7 @@ class Tallied:
 
     def is_like(self, other: Tallied) -> bool:
         """Whether the two can be measured together."""
-        return (self.totals.frame, self.cut, self.groups) == (other.totals.frame, other.cut, other.groups)
+        return (self.totals.axes, self.cut, self.groups) == (other.totals.axes, other.cut, other.groups)
 
     def view(self, *, grouped: bool = False) -> View:
         """For everyone, or by group."""
