@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_what_ran_before_changes_no_outcome(by: str | None) -> None:
     same_bytes(first, alone(planner, 0, Request(by=by)))
 
 
-CROWD = {
+CROWD: dict[str, Any] = {
     "teams": {f"team {k}": {"size": 2, "pay": "1.1 per h"} for k in range(12)},
     "sources": {"web": {"rate": "9.7 per day", "cost": 1.3}},
     "horizon": "40 days",
@@ -200,7 +201,9 @@ CROWD = {
 @pytest.mark.parametrize("by", [None, *views.GROUPINGS])
 @pytest.mark.parametrize("named", ["quickstart.yaml", "world/w19_credit_and_collection.yaml", "crowd", "uncertain"])
 def test_replications_that_are_measured_together_are_as_alone(named: str, by: str | None) -> None:
-    made = {"crowd": CROWD, "uncertain": {**CROWD, "sources": {"web": {"rate": "5 to 9 per day"}}}}
+    teams = {name: {"size": 2, "pay": "1 to 3 per h"} for name in CROWD["teams"]}
+    uncertain = {**CROWD, "sources": {"web": {"rate": "5 to 9 per day"}}, "teams": teams}
+    made = {"crowd": CROWD, "uncertain": uncertain}
     scenario = helpers.toy(**made[named]) if named in made else load(ROOT / "scenarios" / named)
     request = Request(by=by, log=True)
     several = replicate._done(replicate._Planner(scenario, 1), [*range(5), 2], request).outcomes
