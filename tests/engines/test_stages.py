@@ -282,11 +282,12 @@ def test_parents_and_generations_are_known() -> None:
     assert people.born.tolist() == [0.0, 10.0, 20.0, 30.0]
 
 
-def test_a_reward_is_paid_once_when_the_referred_one_becomes_a_customer() -> None:
+@pytest.mark.parametrize("customer", [{"books": 10}, {"customer": True}])
+def test_a_reward_is_paid_once_when_the_referred_one_becomes_a_customer(customer: dict[str, Any]) -> None:
     """Forty are referred; each who becomes a customer costs the reward on that day, though some come back later."""
     stages = {
         "lead": {"exits": {"customer": {"chance": "50%", "after": "1 day"}, "lost": {"after": "2 days"}}},
-        "customer": {"books": 10, "exits": {"lead": {"after": "7 days"}}},
+        "customer": {**customer, "exits": {"lead": {"after": "7 days"}}},
         "champion": {"refers": {"number": 40, "after": "3 days", "source": "friends", "reward": 500}},
     }
     sources = {"list": {"at": MONDAY, "size": 1, "enters": "champion"}, "friends": {}}
