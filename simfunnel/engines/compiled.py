@@ -138,15 +138,11 @@ def _prepared(plan: Plan) -> Prepared:
             return latest
         _SPARE[:] = [(room.state.rows_i, room.state.rows_f) for room in latest.idle[:1]]
     counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
-    told = _told(plan)
+    told, columns = _told(plan), {"known_of": plan.known_of, "chances": plan.exits.chance}
     tables = {
-        name: rows_of(table, **told.get(name, {}))
-        for name in kernel.Parts._fields
-        if hasattr(table := getattr(plan, name, None), "_fields")
+        name: rows_of(getattr(plan, name), **told.get(name, {})) for name in kernel.Parts._fields if name not in columns
     }
-    sizes = np.array([len(column) for column in counted])
-    parts = kernel.Parts(known_of=plan.known_of, chances=plan.exits.chance, **tables)
-    prepared = Prepared(plan, sizes, parts)
+    prepared = Prepared(plan, np.array([len(column) for column in counted]), kernel.Parts(**tables, **columns))
     _LATEST[:] = [prepared]
     return prepared
 
@@ -156,7 +152,8 @@ def _told(plan: Plan) -> dict[str, dict[str, Ints | Floats]]:
 
     Where there are effects on an exit (`odds_change`, `time_changes`, `may_miss`) or a stage (`effort_changes`,
     `patience_changes`); of a stage the sum of its exits' chances (`total`), whether its exits and their times are alike
-    for all who are there (`alike`), and whether entering it is more than to be there (`does_more`).
+    for all who are there (`alike`), whether entering it is more than to be there (`does_more`), and with which step of
+    the loop being there `begins`.
     """
     slots, stages, exits, acts = plan.slots, plan.stages, plan.exits, np.diff(plan.effects["slot_start"])
     on_exits = {"odds_change": slots.odds(0), "time_changes": slots.time(0), "may_miss": slots.hazard(0)}
