@@ -102,7 +102,7 @@ def queues_of(totals: Totals) -> Floats:
     asked = cubes.asked[..., 1:, :].sum(axis=-2)
     tasks = asked.sum(axis=-1)
     columns = {
-        "utilisation": share(_by_team(cubes.busy, plan), totals.told(_offered)),
+        "utilisation": share(_by_team(cubes.busy, plan), totals.by_frame(_offered)),
         "tasks": tasks,
         "waited": share(cubes.delayed[..., 1:].sum(axis=-1), asked[..., SERVED]),
         "mean_wait": share(cubes.waited[..., 1:].sum(axis=-1), asked[..., SERVED]),

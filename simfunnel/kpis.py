@@ -288,7 +288,7 @@ def cost(view: View) -> Floats:
     if view.by not in (None, "source"):
         return spent
     by_source = view.by is not None
-    return spent + view.totals.told(lambda frame: _standing(frame, view.cut, by_source=by_source))
+    return spent + view.totals.by_frame(lambda frame: _standing(frame, view.cut, by_source=by_source))
 
 
 @lru_cache(maxsize=4)
@@ -368,7 +368,7 @@ def utilisation(view: View) -> Floats:
 
 def work_hours(view: View) -> tuple[Floats, Floats]:
     """Hours of effort done, and hours on offer, by member and period: both (members, periods)."""
-    offered = view.totals.told(lambda frame: _offered(frame, view.cut))
+    offered = view.totals.by_frame(lambda frame: _offered(frame, view.cut))
     return view.cut.sums(view.totals.cubes.busy), offered
 
 

@@ -32,8 +32,8 @@ ENGINES = ("compiled", "simpy")
 """The engines there are; `auto` takes the first that can run the scenario: rules in Python need SimPy."""
 ATTEMPTS = 4
 """How often a batch is tried whose workers are killed."""
-TOGETHER = 1 << 17
-"""How many numbers in sums of replications are held, about, until these are measured: a megabyte."""
+TOGETHER, NUMBERS = 16, 1 << 17
+"""How many replications are held until they are measured, each with its plan, and how many numbers in their sums."""
 SECONDS_OF_A_BATCH = 0.25
 """How long a batch takes, about: what a kill may lose, against what it costs to hand a batch over and to keep it."""
 Progress = Callable[[int, int], None]
@@ -270,12 +270,13 @@ def _done(planner: _Planner, numbers: list[int], request: Request) -> _Batch:
         except RunError as error:
             stopped = error
             break
-        if held and (
-            not one.tallied.is_like(held[0].tallied) or len(held) * one.tallied.totals.numbers.size >= TOGETHER
-        ):
+        if held and not one.tallied.is_like(held[0].tallied):
             done += _measured(held)
             held.clear()
         held.append(one)
+        if len(held) == TOGETHER or len(held) * one.tallied.totals.numbers.size >= NUMBERS:
+            done += _measured(held)
+            held.clear()
     done += _measured(held) if held else []
     return _Batch(numbers[0], done, stopped, time.perf_counter() - begin)
 

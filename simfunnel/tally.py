@@ -494,7 +494,7 @@ class Totals:
         """What the cubes of all have in common."""
         return self.frames[0].axes
 
-    def told(self, tell: Callable[[Frame], Floats]) -> Floats:
+    def by_frame(self, tell: Callable[[Frame], Floats]) -> Floats:
         """What a frame tells; with an axis for the replications where each has its own."""
         return tell(self.frames[0]) if len(self.frames) == 1 else np.stack([tell(frame) for frame in self.frames])
 

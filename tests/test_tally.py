@@ -212,6 +212,21 @@ def test_replications_that_are_measured_together_are_as_alone(named: str, by: st
         same_bytes(outcome, alone(replicate._Planner(scenario, 1), outcome.number, request))
 
 
+@pytest.mark.parametrize(("together", "numbers", "most"), [(3, 1 << 30, 3), (16, 1, 1)])
+def test_few_are_held_until_they_are_measured(
+    together: int, numbers: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have a plan of its own, of megabytes."""
+    sizes, measured = list[int](), replicate._measured
+    monkeypatch.setattr(replicate, "TOGETHER", together)
+    monkeypatch.setattr(replicate, "NUMBERS", numbers)
+    monkeypatch.setattr(replicate, "_measured", lambda several: sizes.append(len(several)) or measured(several))
+    batch = replicate._done(replicate._Planner(load(QUICKSTART), 1), list(range(7)), Request())
+    assert [outcome.number for outcome in batch.outcomes] == list(range(7))
+    assert sum(sizes) == 7
+    assert max(sizes) == most
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(scenario=strategies.scenarios(everything=True), by=st.sampled_from(GROUPINGS))
 def test_of_any_scenario_too(scenario: Scenario, by: str | None) -> None:

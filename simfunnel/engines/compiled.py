@@ -138,16 +138,18 @@ def _prepared(plan: Plan) -> Prepared:
             return latest
         _SPARE[:] = [(room.state.rows_i, room.state.rows_f) for room in latest.idle[:1]]
     counted = (plan.stages.team, plan.exits.to, plan.sources.kind, plan.teams.order, plan.drawn.fact, plan.deals.key)
-    told, columns = _told(plan), {"known_of": plan.known_of, "chances": plan.exits.chance}
+    known, columns = _known_beforehand(plan), {"known_of": plan.known_of, "chances": plan.exits.chance}
     tables = {
-        name: rows_of(getattr(plan, name), **told.get(name, {})) for name in kernel.Parts._fields if name not in columns
+        name: rows_of(getattr(plan, name), **known.get(name, {}))
+        for name in kernel.Parts._fields
+        if name not in columns
     }
     prepared = Prepared(plan, np.array([len(column) for column in counted]), kernel.Parts(**tables, **columns))
     _LATEST[:] = [prepared]
     return prepared
 
 
-def _told(plan: Plan) -> dict[str, dict[str, Ints | Floats]]:
+def _known_beforehand(plan: Plan) -> dict[str, dict[str, Ints | Floats]]:
     """What the loop would find out again and again, told beforehand: more columns of the plan's tables.
 
     Where there are effects on an exit (`odds_change`, `time_changes`, `may_miss`) or a stage (`effort_changes`,
